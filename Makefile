@@ -8,12 +8,12 @@ SHELL := /bin/sh
 TEST_TIMEOUT ?= 20m
 
 # The race detector needs a C compiler, and is left out where there is none. These are never run with
-# it: conversation has no goroutines, and its walk of all states would take ten times as long; e2e,
-# examples, bench and chaos run other processes, wait for them more than they compute, and measure times. SQLite,
+# it: conversation has no goroutines, and its walk of all states would take ten times as long; e2e and
+# examples, lab run other processes, wait for them more than they compute, and measure times. SQLite,
 # which is C translated to Go, is compiled without it: its races are not ours to find, and it would take
 # ten times as long. No more of it: instances of generic functions are shared with packages that are compiled with it.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags='modernc.org/sqlite/lib=-race=false')
-WITHOUT_RACE := /(conversation|e2e|bench|chaos|examples)(/|$$)
+WITHOUT_RACE := /(conversation|e2e|lab|examples)(/|$$)
 
 .PHONY: help demo dev build check test bench growth chaos layout lint vulncheck licences sbom release generate assets screenshots drift clean
 
@@ -29,7 +29,7 @@ dev: ## run everything on this machine, the HTTP API too, until Ctrl-C; data sta
 build: ## build every package, and the programs into bin/
 	go build ./...
 	@mkdir -p bin
-	@for main in worker gateway bench; do echo "go build -o bin/$$main ./$$main" && go build -o "bin/$$main" "./$$main" || exit 1; done
+	@for main in worker gateway lab/bench; do echo "go build -o bin/$${main##*/} ./$$main" && go build -o "bin/$${main##*/}" "./$$main" || exit 1; done
 	go build -o bin/baton ./starter
 
 check: bin/golangci-lint ## the fast lane: tests without a server, a browser or PostgreSQL, and linters of what differs from main
@@ -49,14 +49,14 @@ test: ## run every test; the first time builds the Temporal dev server, which ta
 
 bench: ## compare conversations with bare workflows on one dev server; BENCH_DATABASE=postgres: with the desk in PostgreSQL
 	$(if $(filter postgres,$(BENCH_DATABASE)),@tools/postgres/install.sh)
-	@go run ./bench --database $(or $(BENCH_DATABASE),sqlite)
+	@go run ./lab/bench --database $(or $(BENCH_DATABASE),sqlite)
 
 growth: ## measure how cost grows: 20,000 conversations open, 500 transfers of one, 10,000 agents
-	@go run ./bench --growth
+	@go run ./lab/bench --growth
 
 chaos: ## kill workers, gateways, the Temporal server and the database for minutes, and look for what was lost or doubled
 	@tools/postgres/install.sh
-	@go run ./chaos
+	@go run ./lab/chaos
 
 layout: ## print lines per package and methods per type, and what is above the bounds
 	@go run -C tools/layout . "$(CURDIR)"

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 const (
@@ -27,9 +28,9 @@ type answer struct {
 }
 
 // atOnce sends the commands as updates at the same moment and returns their answers.
-func (c *centre) atOnce(t *testing.T, sid string, commands []conversation.Command) []answer {
+func (c *environment) atOnce(t *testing.T, sid string, commands []conversation.Command) []answer {
 	t.Helper()
-	ctx := in(t, patience)
+	ctx := in(t, testenv.Patience)
 	answers := make([]answer, len(commands))
 	var ready, done sync.WaitGroup
 	start := make(chan struct{})
@@ -47,14 +48,14 @@ func (c *centre) atOnce(t *testing.T, sid string, commands []conversation.Comman
 	return answers
 }
 
-func (c *centre) send(ctx context.Context, sid string, command conversation.Command) answer {
-	outcome, err := c.baton.Send(ctx, sid, command)
+func (c *environment) send(ctx context.Context, sid string, command conversation.Command) answer {
+	outcome, err := c.Baton.Send(ctx, sid, command)
 	return answer{command, outcome, err}
 }
 
 func TestOneOfFourteenTransfersAtOnceIsMade(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	for range rounds {
@@ -85,7 +86,7 @@ func TestOneOfFourteenTransfersAtOnceIsMade(t *testing.T) {
 
 func TestOneCommandSentFourteenTimesAtOnceHasOneEffect(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	for range rounds {
@@ -111,7 +112,7 @@ func TestOneCommandSentFourteenTimesAtOnceHasOneEffect(t *testing.T) {
 // and wraps up. In every order, the answers are consistent and one agent or queue has the conversation.
 func TestFourteenDifferentCommandsAtOnceFitTogether(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	var sids []string
 	for range rounds {
@@ -140,7 +141,7 @@ func TestFourteenDifferentCommandsAtOnceFitTogether(t *testing.T) {
 	}
 	requireAgreement(t, c, sids...)
 	for _, sid := range sids {
-		if record, err := c.baton.State(in(t, patience), sid); err == nil && record.Status == conversation.ConversationActive {
+		if record, err := c.Baton.State(in(t, testenv.Patience), sid); err == nil && record.Status == conversation.ConversationActive {
 			c.finish(t, sid)
 		}
 	}
@@ -174,7 +175,7 @@ func TestWhatArrivesWithTheClosingIsAnswered(t *testing.T) {
 	t.Parallel()
 	const conversations, together = 60, 12
 	random := moments(t)
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	var closings []*closing
 	for len(closings) < conversations {
@@ -184,16 +185,16 @@ func TestWhatArrivesWithTheClosingIsAnswered(t *testing.T) {
 			c.do(t, next[i].sid, conversation.EndCommand{Agent: "alice"})
 		}
 		closings = append(closings, next...)
-		ctx := in(t, patience)
+		ctx := in(t, testenv.Patience)
 		var all sync.WaitGroup
 		for _, one := range next {
-			all.Go(func() { _, one.wrapup = c.baton.Wrapup(ctx, one.sid, conversation.WrapupCommand{Agent: "alice"}) })
+			all.Go(func() { _, one.wrapup = c.Baton.Wrapup(ctx, one.sid, conversation.WrapupCommand{Agent: "alice"}) })
 			for i := range one.signals {
 				all.Go(later(arrival(random), func() {
-					one.signals[i] = c.baton.SendAsync(ctx, one.sid, conversation.AcceptCommand{Agent: "bob"})
+					one.signals[i] = c.Baton.SendAsync(ctx, one.sid, conversation.AcceptCommand{Agent: "bob"})
 				}))
 				all.Go(later(arrival(random), func() {
-					_, one.updates[i] = c.baton.End(ctx, one.sid, conversation.EndCommand{Agent: "alice"})
+					_, one.updates[i] = c.Baton.End(ctx, one.sid, conversation.EndCommand{Agent: "alice"})
 				}))
 			}
 		}
@@ -234,7 +235,7 @@ func later(wait time.Duration, call func()) func() {
 	}
 }
 
-func (c *centre) requireAnswered(t *testing.T, one *closing) {
+func (c *environment) requireAnswered(t *testing.T, one *closing) {
 	t.Helper()
 	require.NoError(t, one.wrapup)
 	taken := 0
@@ -251,7 +252,7 @@ func (c *centre) requireAnswered(t *testing.T, one *closing) {
 		}
 	}
 	c.closed(t, one.sid)
-	record, err := c.baton.State(in(t, patience), one.sid)
+	record, err := c.Baton.State(in(t, testenv.Patience), one.sid)
 	require.NoError(t, err)
 	require.Len(t, record.Refusals, taken, "signals that the server has taken, and that were refused")
 	for _, refusal := range record.Refusals {
@@ -264,7 +265,7 @@ func (c *centre) requireAnswered(t *testing.T, one *closing) {
 func TestTwoLastWrapupsAtOnceBothCount(t *testing.T) {
 	t.Parallel()
 	const conversations = 30
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	var sids []string
 	for range conversations {
@@ -273,14 +274,14 @@ func TestTwoLastWrapupsAtOnceBothCount(t *testing.T) {
 		c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
 		c.do(t, sid, conversation.AcceptCommand{Agent: "bob"})
 		c.do(t, sid, conversation.EndCommand{Agent: "bob"})
-		ctx := in(t, patience)
+		ctx := in(t, testenv.Patience)
 		var signal, update error
 		var both sync.WaitGroup
 		both.Go(func() {
-			signal = c.baton.SendAsync(ctx, sid, conversation.WrapupCommand{Agent: "alice", Disposition: "signal"})
+			signal = c.Baton.SendAsync(ctx, sid, conversation.WrapupCommand{Agent: "alice", Disposition: "signal"})
 		})
 		both.Go(func() {
-			_, update = c.baton.Wrapup(ctx, sid, conversation.WrapupCommand{Agent: "bob", Disposition: "update"})
+			_, update = c.Baton.Wrapup(ctx, sid, conversation.WrapupCommand{Agent: "bob", Disposition: "update"})
 		})
 		both.Wait()
 		require.NoError(t, signal)
@@ -304,7 +305,7 @@ func TestCommandsAreCarriedOutInOrderOfArrival(t *testing.T) {
 		wrapup = conversation.WrapupCommand{Agent: "alice"}
 		accept = conversation.AcceptCommand{Agent: "alice"}
 	)
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	for name, order := range map[string]struct {
 		then func(t *testing.T, sid string)

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // The page tests rely on a browser that reports every complaint, and that finds controls as people do. This tests
@@ -65,7 +67,7 @@ func TestBrowserNoticesComplaints(t *testing.T) {
 	} {
 		v.goes(path)
 		all := ""
-		waitFor(t, patience, path+" is complained of", func() bool { all += complaints(); return strings.Contains(all, complaint) })
+		waitFor(t, testenv.Patience, path+" is complained of", func() bool { all += complaints(); return strings.Contains(all, complaint) })
 	}
 	v.goes("/refusing")
 	v.sees("refused")

@@ -29,6 +29,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/internal/child"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // noBrowser is the message if the page tests can't run.
@@ -188,7 +189,7 @@ func (v *visitor) account() {
 	if !v.t.Failed() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(v.tab, patience)
+	ctx, cancel := context.WithTimeout(v.tab, testenv.Patience)
 	defer cancel()
 	where, _ := chromedp.Run(ctx, chromedp.Location())
 	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
@@ -203,7 +204,7 @@ func (v *visitor) account() {
 
 // bounded returns a context for one step in the browser.
 func (v *visitor) bounded() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(v.tab, patience)
+	return context.WithTimeout(v.tab, testenv.Patience)
 }
 
 // do runs steps in the browser.
@@ -250,7 +251,7 @@ func (v *visitor) holds(expression string) bool {
 // waits polls until an expression is true in the page.
 func (v *visitor) waits(what, expression string) {
 	v.t.Helper()
-	waitFor(v.t, patience, v.name+" waits: "+what, func() bool { return v.holds(expression) })
+	waitFor(v.t, testenv.Patience, v.name+" waits: "+what, func() bool { return v.holds(expression) })
 }
 
 // showing is the expression that a text is visible in an element that a CSS selector finds.
@@ -340,7 +341,7 @@ func with[T any](v *visitor, c control, function string, arguments ...any) (T, e
 func (v *visitor) finds(role, name, what, accept string, arguments ...any) control {
 	v.t.Helper()
 	var found control
-	waitFor(v.t, patience, fmt.Sprintf("%s waits for the %s %q, %s", v.name, role, name, what), func() bool {
+	waitFor(v.t, testenv.Patience, fmt.Sprintf("%s waits for the %s %q, %s", v.name, role, name, what), func() bool {
 		c, there := v.find(role, name)
 		if !there {
 			return false
@@ -367,7 +368,7 @@ func (v *visitor) seesDisabled(role, name string) {
 // untilNone waits until there is no control of that role and name.
 func (v *visitor) untilNone(role, name string) {
 	v.t.Helper()
-	waitFor(v.t, patience, fmt.Sprintf("%s waits until the %s %q is gone", v.name, role, name), func() bool {
+	waitFor(v.t, testenv.Patience, fmt.Sprintf("%s waits until the %s %q is gone", v.name, role, name), func() bool {
 		_, there := v.find(role, name)
 		return !there && v.holds("document.readyState === 'complete'")
 	})
@@ -401,7 +402,7 @@ const watched = `function() {
 // did not reach the control.
 func (v *visitor) clicks(role, name string) {
 	v.t.Helper()
-	waitFor(v.t, patience, fmt.Sprintf("%s waits to click the %s %q", v.name, role, name), func() bool {
+	waitFor(v.t, testenv.Patience, fmt.Sprintf("%s waits to click the %s %q", v.name, role, name), func() bool {
 		c, there := v.find(role, name)
 		if !there {
 			return false

@@ -10,18 +10,19 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
 // temporal runs the `temporal` CLI, like an operator or a service in another language.
-func (c *centre) runCLI(t *testing.T, args ...string) result {
+func (c *environment) runCLI(t *testing.T, args ...string) result {
 	t.Helper()
-	args = append(args, "--address", c.server.Address, "--output", "json", "--disable-config-file", "--command-timeout", "30s")
-	return execute(t, have(t, temporalCLI), environment("HOME="+c.folder), args...)
+	args = append(args, "--address", c.Server.Address, "--output", "json", "--disable-config-file", "--command-timeout", "30s")
+	return execute(t, have(t, temporalCLI), testenv.Variables("HOME="+c.Folder), args...)
 }
 
 // cli runs a command of the `temporal` CLI that must succeed, and returns its output.
-func (c *centre) cli(t *testing.T, args ...string) string {
+func (c *environment) cli(t *testing.T, args ...string) string {
 	t.Helper()
 	r := c.runCLI(t, args...)
 	require.Zero(t, r.code, "temporal %s\n%s%s", strings.Join(args, " "), r.stdout, r.stderr)
@@ -29,7 +30,7 @@ func (c *centre) cli(t *testing.T, args ...string) string {
 }
 
 // cliStart starts a conversation from raw JSON.
-func (c *centre) cliStart(t *testing.T, sid string, inputs ...string) {
+func (c *environment) cliStart(t *testing.T, sid string, inputs ...string) {
 	t.Helper()
 	args := []string{"workflow", "start", "--type", "Conversation", "--task-queue", "baton", "--workflow-id", "conversation/" + sid}
 	for _, input := range inputs {
@@ -39,7 +40,7 @@ func (c *centre) cliStart(t *testing.T, sid string, inputs ...string) {
 }
 
 // cliSignal sends a signal from raw JSON, with any number of inputs.
-func (c *centre) cliSignal(t *testing.T, sid, name string, inputs ...string) {
+func (c *environment) cliSignal(t *testing.T, sid, name string, inputs ...string) {
 	t.Helper()
 	args := []string{"workflow", "signal", "--workflow-id", "conversation/" + sid, "--name", name}
 	for _, input := range inputs {
@@ -49,7 +50,7 @@ func (c *centre) cliSignal(t *testing.T, sid, name string, inputs ...string) {
 }
 
 // cliUpdate sends an update from raw JSON, and returns the result of the CLI.
-func (c *centre) cliUpdate(t *testing.T, sid, name string, inputs ...string) result {
+func (c *environment) cliUpdate(t *testing.T, sid, name string, inputs ...string) result {
 	t.Helper()
 	args := []string{"workflow", "update", "execute", "--workflow-id", "conversation/" + sid, "--name", name}
 	for _, input := range inputs {
@@ -59,7 +60,7 @@ func (c *centre) cliUpdate(t *testing.T, sid, name string, inputs ...string) res
 }
 
 // cliState reads the conversation with the query.
-func (c *centre) cliState(t *testing.T, sid string) conversation.Record {
+func (c *environment) cliState(t *testing.T, sid string) conversation.Record {
 	t.Helper()
 	var answer struct {
 		QueryResult []conversation.Record `json:"queryResult"`
@@ -71,7 +72,7 @@ func (c *centre) cliState(t *testing.T, sid string) conversation.Record {
 }
 
 // cliListed returns the conversations that the visibility query finds.
-func (c *centre) cliListed(t *testing.T, query string) []string {
+func (c *environment) cliListed(t *testing.T, query string) []string {
 	t.Helper()
 	var executions []struct {
 		Execution struct {
@@ -95,7 +96,7 @@ func startJSON(sid string) string {
 // A conversation is transferred with the `temporal` CLI alone.
 func TestCLITellsTheStoryInRawJSON(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := baton.NewConversation()
 	c.cliStart(t, sid, startJSON(sid))
@@ -144,7 +145,7 @@ func TestCLITellsTheStoryInRawJSON(t *testing.T) {
 // still completed.
 func TestCLICancelRequestClosesTheConversation(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
@@ -160,7 +161,7 @@ func TestCLICancelRequestClosesTheConversation(t *testing.T) {
 // Every mistake in a payload is reported: if no caller waits for an answer, among the conversation's refusals.
 func TestCLIBadSignalsAreRecordedRefusals(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	requireAgreement(t, c, sid)
@@ -207,11 +208,11 @@ func TestCLIBadSignalsAreRecordedRefusals(t *testing.T) {
 
 func TestCLIBadUpdatesAreRefusedWithoutATrace(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	requireAgreement(t, c, sid)
-	waitFor(t, patience, "the desk's answer is in the history", func() bool { return c.atRest(t, sid) })
+	waitFor(t, testenv.Patience, "the desk's answer is in the history", func() bool { return c.atRest(t, sid) })
 	before := len(c.history(t, sid))
 	for _, bad := range []struct {
 		name   string
@@ -241,7 +242,7 @@ func TestCLIBadUpdatesAreRefusedWithoutATrace(t *testing.T) {
 
 func TestCLIBadStartsFailWithTheirCode(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	for name, bad := range map[string]struct {
 		inputs func(sid string) []string
@@ -261,9 +262,9 @@ func TestCLIBadStartsFailWithTheirCode(t *testing.T) {
 			t.Parallel()
 			sid := baton.NewConversation()
 			c.cliStart(t, sid, bad.inputs(sid)...)
-			_, err := c.baton.Await(in(t, patience), sid, func(conversation.Record) bool { return true })
+			_, err := c.Baton.Await(in(t, testenv.Patience), sid, func(conversation.Record) bool { return true })
 			require.Equal(t, bad.code, conversation.CodeOf(err), "%v", err)
-			_, err = desk.FindConversation(t.Context(), c.desk, sid)
+			_, err = desk.FindConversation(t.Context(), c.Desk, sid)
 			require.Error(t, err, "the desk never hears of it")
 		})
 	}
@@ -271,17 +272,17 @@ func TestCLIBadStartsFailWithTheirCode(t *testing.T) {
 
 func TestConversationIsStartedOnce(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
-	_, err := c.baton.Start(t.Context(), conversation.StartCommand{Conversation: sid, Channel: conversation.ChannelWeb, Queue: "support"})
+	_, err := c.Baton.Start(t.Context(), conversation.StartCommand{Conversation: sid, Channel: conversation.ChannelWeb, Queue: "support"})
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), "%v", err)
 	require.Contains(t, err.Error(), "was started before")
 	again := c.runCLI(t, "workflow", "start", "--type", "Conversation", "--task-queue", "baton", "--workflow-id", "conversation/"+sid,
 		"--fail-existing", "--input", startJSON(sid))
 	require.Equal(t, 1, again.code)
 	c.finish(t, sid)
-	_, err = c.baton.Start(t.Context(), conversation.StartCommand{Conversation: sid, Channel: conversation.ChannelWeb, Queue: "support"})
+	_, err = c.Baton.Start(t.Context(), conversation.StartCommand{Conversation: sid, Channel: conversation.ChannelWeb, Queue: "support"})
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), "a closed one isn't started again: %v", err)
 	requireAgreement(t, c, sid)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // away is how long the desk's file is unavailable.
@@ -20,7 +21,7 @@ const atOnceWithoutDesk = 2 * time.Second
 // are refused with desk_unavailable, waiting customers are admitted afterwards, and the desk receives every sync.
 func TestDeskAwayForTenSeconds(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	const conversations = 3
 	var offered []string
@@ -52,7 +53,7 @@ func TestDeskAwayForTenSeconds(t *testing.T) {
 		c.refused(t, waiting, transfer, conversation.CodeDeskUnavailable)
 		require.Less(t, time.Since(asked), 5*time.Second, "until a desk that is away refuses")
 	}
-	record, err := c.baton.State(in(t, patience), waiting)
+	record, err := c.Baton.State(in(t, testenv.Patience), waiting)
 	require.NoError(t, err)
 	require.Equal(t, commandsToBegin, record.Revision, "a refused transfer changes nothing")
 	release()
@@ -75,7 +76,7 @@ func TestDeskAwayForTenSeconds(t *testing.T) {
 // the desk, and are refused if it stays unavailable. The conversation survives.
 func TestDeskHeldByAWriterForTenSeconds(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	requireAgreement(t, c, sid)
@@ -87,7 +88,7 @@ func TestDeskHeldByAWriterForTenSeconds(t *testing.T) {
 	for ; time.Since(since) < away; done++ {
 		require.Less(t, done, len(commands), "more commands are needed for so long a time")
 		asked := time.Now()
-		_, err := c.baton.Send(in(t, patience), sid, commands[done])
+		_, err := c.Baton.Send(in(t, testenv.Patience), sid, commands[done])
 		if conversation.CodeOf(err) == conversation.CodeDeskUnavailable {
 			require.Greater(t, done, 500, "that many commands the desk may be behind")
 			break
@@ -104,7 +105,7 @@ func TestDeskHeldByAWriterForTenSeconds(t *testing.T) {
 }
 
 // doAtOnce sends a command that must succeed without a failed request to the desk.
-func (c *centre) doAtOnce(t *testing.T, sid string, command conversation.Command) {
+func (c *environment) doAtOnce(t *testing.T, sid string, command conversation.Command) {
 	t.Helper()
 	asked := time.Now()
 	c.do(t, sid, command)
@@ -112,10 +113,10 @@ func (c *centre) doAtOnce(t *testing.T, sid string, command conversation.Command
 }
 
 // insistOn retries the command until the desk is available again.
-func (c *centre) insistOn(t *testing.T, sid string, command conversation.Command) {
+func (c *environment) insistOn(t *testing.T, sid string, command conversation.Command) {
 	t.Helper()
-	waitFor(t, patience, "the desk is there again", func() bool {
-		_, err := c.baton.Send(in(t, patience), sid, command)
+	waitFor(t, testenv.Patience, "the desk is there again", func() bool {
+		_, err := c.Baton.Send(in(t, testenv.Patience), sid, command)
 		if conversation.CodeOf(err) == conversation.CodeDeskUnavailable {
 			return false
 		}

@@ -12,6 +12,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	_ "modernc.org/sqlite" // to lock the desk's file
 
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -29,23 +30,23 @@ func hold(database string) {
 }
 
 // holdDesk makes the desk's file unavailable for reading and writing, to all processes including this one.
-func (c *centre) holdDesk(t *testing.T) (release func()) {
+func (c *environment) holdDesk(t *testing.T) (release func()) {
 	t.Helper()
 	itself, err := os.Executable()
 	require.NoError(t, err)
-	holder := launch(t, "holder of the desk", itself, environment(holdVariable+"="+c.database))
-	waitFor(t, patience, "the desk is held", func() bool {
-		require.True(t, holder.runs(), "%s", holder.stderr.tail())
-		return strings.Contains(holder.stdout.String(), "held")
+	holder := launch(t, "holder of the desk", itself, testenv.Variables(holdVariable+"="+c.DeskFile()))
+	waitFor(t, testenv.Patience, "the desk is held", func() bool {
+		require.True(t, holder.Runs(), "%s", holder.Stderr.Tail())
+		return strings.Contains(holder.Stdout.String(), "held")
 	})
-	return holder.kill
+	return holder.Kill
 }
 
 // holdDeskForWriting blocks all other writers of the desk's file, like a program with an open transaction. Reading
 // still works.
-func (c *centre) holdDeskForWriting(t *testing.T) (release func()) {
+func (c *environment) holdDeskForWriting(t *testing.T) (release func()) {
 	t.Helper()
-	database, err := sql.Open("sqlite", "file:"+c.database+"?_pragma=busy_timeout(10000)")
+	database, err := sql.Open("sqlite", "file:"+c.DeskFile()+"?_pragma=busy_timeout(10000)")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Close()) })
 	connection, err := database.Conn(t.Context())
@@ -60,10 +61,10 @@ func (c *centre) holdDeskForWriting(t *testing.T) (release func()) {
 }
 
 // history returns the events of the conversation's current run.
-func (c *centre) history(t *testing.T, sid string) []*historypb.HistoryEvent {
+func (c *environment) history(t *testing.T, sid string) []*historypb.HistoryEvent {
 	t.Helper()
 	var events []*historypb.HistoryEvent
-	all := c.temporal.GetWorkflowHistory(in(t, patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	all := c.Temporal.GetWorkflowHistory(in(t, testenv.Patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for all.HasNext() {
 		event, err := all.Next()
 		require.NoError(t, err)

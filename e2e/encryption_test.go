@@ -23,6 +23,7 @@ import (
 
 	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -77,7 +78,7 @@ func (u *user) ends(t *testing.T, sid string) {
 			u.does(t, "wrapup", sid, "--agent", task.Agent, "--task", task.SID)
 		}
 	}
-	waitFor(t, patience, "the conversation is closed", func() bool { return u.shows(t, sid).Status == conversation.ConversationClosed })
+	waitFor(t, testenv.Patience, "the conversation is closed", func() bool { return u.shows(t, sid).Status == conversation.ConversationClosed })
 }
 
 // found returns the words that are in the files of a database, including its log.
@@ -128,7 +129,7 @@ func TestNothingPersonalIsReadableInTheDatabases(t *testing.T) {
 	t.Run("with keys", func(t *testing.T) {
 		t.Parallel()
 		u := withKeys(t, freshKey(t, "k1"))
-		o := officeOf(t, u)
+		o := openDevOf(t, u)
 		sid := u.tells(t)
 		u.seenInTheUI(t, o, sid)
 		u.ends(t, sid)
@@ -141,7 +142,7 @@ func TestNothingPersonalIsReadableInTheDatabases(t *testing.T) {
 // isErased erases the customer and the histories of the conversation. Afterwards, the desk contains nothing of it.
 func (u *user) isErased(t *testing.T, sid string) {
 	t.Helper()
-	waitFor(t, patience, "Temporal shows that the conversation is over", func() bool {
+	waitFor(t, testenv.Patience, "Temporal shows that the conversation is over", func() bool {
 		planned := u.baton(t, "erase", "--customer", "zqaddress", "--dry-run")
 		return planned.code == exitDone && strings.Contains(planned.stdout, sid)
 	})
@@ -151,19 +152,19 @@ func (u *user) isErased(t *testing.T, sid string) {
 	require.Contains(t, done, "backups")
 	require.NotContains(t, u.does(t, "transcript", sid), "zq")
 	u.isRefused(t, conversation.CodeInvalidPayload, "erase", "--customer", "zqaddress")
-	waitFor(t, patience, "nothing is left in the desk's file", func() bool {
+	waitFor(t, testenv.Patience, "nothing is left in the desk's file", func() bool {
 		if len(u.inDesk(t)) == 0 {
 			return true
 		}
 		u.does(t, "erase", "--conversation", sid) // again, because other processes were using the conversation
 		return false
 	})
-	waitFor(t, patience, "the history is gone", func() bool { return u.baton(t, "show", sid).code == exitRefused })
+	waitFor(t, testenv.Patience, "the history is gone", func() bool { return u.baton(t, "show", sid).code == exitRefused })
 }
 
 // seenInTheUI opens the conversation in the Temporal Web UI. Without the codec server, no personal data is readable
 // there.
-func (u *user) seenInTheUI(t *testing.T, o *office, sid string) {
+func (u *user) seenInTheUI(t *testing.T, o *devEnvironment, sid string) {
 	t.Helper()
 	v := openBrowser(t, "operator", o.ui)
 	page := "/namespaces/default/workflows/" + strings.ReplaceAll(workflows.ID(sid), "/", "%2F")
@@ -191,10 +192,10 @@ func keyRing(t *testing.T, keys ...string) *codec.KeyRing {
 }
 
 // waitsForKey waits until the conversation's workflow task has failed because a key is missing.
-func (c *centre) waitsForKey(t *testing.T, sid, key string) {
+func (c *environment) waitsForKey(t *testing.T, sid, key string) {
 	t.Helper()
-	waitFor(t, patience, "the conversation waits for the key "+key, func() bool {
-		described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
+	waitFor(t, testenv.Patience, "the conversation waits for the key "+key, func() bool {
+		described, err := c.Temporal.DescribeWorkflowExecution(in(t, testenv.Patience), workflows.ID(sid), "")
 		return err == nil && described.GetPendingWorkflowTask().GetAttempt() > 1
 	})
 }
@@ -204,50 +205,50 @@ func (c *centre) waitsForKey(t *testing.T, sid, key string) {
 func TestAConversationWaitsForAWorkerThatHasItsKey(t *testing.T) {
 	t.Parallel()
 	first, second := freshKey(t, "first"), freshKey(t, "second")
-	c := openCentre(t, nil)
-	c.connect(t, keyRing(t, first))
+	c := openEnvironment(t, nil)
+	require.NoError(t, c.Connect(t.Context(), keyRing(t, first)))
 	keyless := c.startWorker(t)
 	sid := c.begin(t, "support")
 	c.waitsForKey(t, sid, "first")
-	waitFor(t, patience, "its worker's log names the key", func() bool { return strings.Contains(keyless.stderr.String(), `\"first\"`) })
-	keyless.kill()
+	waitFor(t, testenv.Patience, "its worker's log names the key", func() bool { return strings.Contains(keyless.Stderr.String(), `\"first\"`) })
+	keyless.Kill()
 
 	one := c.startWorker(t, "BATON_ENCRYPTION_KEYS="+first)
 	c.offered(t, sid, "alice")
 	c.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
-	state, err := c.baton.State(in(t, patience), sid)
+	state, err := c.Baton.State(in(t, testenv.Patience), sid)
 	require.NoError(t, err)
 	require.Equal(t, "Crystal Minh", state.Customer.Name)
 
 	// A client encrypts with the next key before the worker has it: the signal is set aside, and the conversation
 	// continues.
-	c.connect(t, keyRing(t, second, first))
+	require.NoError(t, c.Connect(t.Context(), keyRing(t, second, first)))
 	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: toQueue("billing"), Note: "Charged twice."})
-	waitFor(t, patience, "its worker's log names the key", func() bool {
-		return strings.Contains(one.stderr.String(), `"msg":"signal set aside, its key is missing"`) && strings.Contains(one.stderr.String(), `"key":"second"`)
+	waitFor(t, testenv.Patience, "its worker's log names the key", func() bool {
+		return strings.Contains(one.Stderr.String(), `"msg":"signal set aside, its key is missing"`) && strings.Contains(one.Stderr.String(), `"key":"second"`)
 	})
-	c.connect(t, keyRing(t, first))
+	require.NoError(t, c.Connect(t.Context(), keyRing(t, first)))
 	c.refused(t, sid, conversation.AcceptCommand{Agent: "bob"}, conversation.CodeNoReservation)
-	c.connect(t, keyRing(t, second, first))
-	one.kill()
+	require.NoError(t, c.Connect(t.Context(), keyRing(t, second, first)))
+	one.Kill()
 	both := c.startWorker(t, "BATON_ENCRYPTION_KEYS="+first+","+second)
 	c.offered(t, sid, "bob")
-	both.kill()
+	both.Kill()
 
 	rotated := c.startWorker(t, "BATON_ENCRYPTION_KEYS="+second+","+first)
 	c.do(t, sid, conversation.AcceptCommand{Agent: "bob"})
 	c.refused(t, sid, conversation.AcceptCommand{Agent: "carol"}, conversation.CodeNoReservation)
 	c.finish(t, sid)
 	for _, worker := range []*process{one, both, rotated} {
-		require.NotContains(t, worker.stderr.String(), "Charged twice.")
+		require.NotContains(t, worker.Stderr.String(), "Charged twice.")
 	}
 
 	// Search attributes are in clear and contain nothing about the customer.
-	for info, err := range c.baton.List(in(t, patience), "") {
+	for info, err := range c.Baton.List(in(t, testenv.Patience), "") {
 		require.NoError(t, err)
 		require.NotContains(t, fmt.Sprintf("%+v", info), "Crystal")
 	}
-	described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
+	described, err := c.Temporal.DescribeWorkflowExecution(in(t, testenv.Patience), workflows.ID(sid), "")
 	require.NoError(t, err)
 	fields := described.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()
 	require.Contains(t, fields, workflows.SearchStatus.GetName())
@@ -264,8 +265,8 @@ func TestAConversationWaitsForAWorkerThatHasItsKey(t *testing.T) {
 func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 	t.Parallel()
 	key := freshKey(t, "k")
-	c := openCentre(t, nil)
-	c.connect(t, keyRing(t, key+",bound"))
+	c := openEnvironment(t, nil)
+	require.NoError(t, c.Connect(t.Context(), keyRing(t, key+",bound")))
 	c.startWorker(t, "BATON_ENCRYPTION_KEYS="+key+",bound", "BATON_ENCRYPTION_REQUIRED=on")
 	one, other := c.begin(t, "support"), c.begin(t, "support")
 	for _, sid := range []string{one, other} {
@@ -276,7 +277,7 @@ func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 	c.offered(t, one, "bob")
 
 	var stolen *commonpb.Payloads
-	history := c.temporal.GetWorkflowHistory(in(t, patience), workflows.ID(one), "", false, 0)
+	history := c.Temporal.GetWorkflowHistory(in(t, testenv.Patience), workflows.ID(one), "", false, 0)
 	for history.HasNext() {
 		event, err := history.Next()
 		require.NoError(t, err)
@@ -288,11 +289,11 @@ func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 	plain, err := converter.GetDefaultDataConverter().ToPayloads(conversation.EndCommand{Agent: "alice"})
 	require.NoError(t, err)
 	for name, payloads := range map[string]*commonpb.Payloads{"transfer": stolen, "end": plain} {
-		_, err := c.temporal.WorkflowService().SignalWorkflowExecution(in(t, patience), &workflowservice.SignalWorkflowExecutionRequest{
+		_, err := c.Temporal.WorkflowService().SignalWorkflowExecution(in(t, testenv.Patience), &workflowservice.SignalWorkflowExecutionRequest{
 			Namespace: "default", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(other)}, SignalName: name, Input: payloads,
 		})
 		require.NoError(t, err)
-		answer, err := c.temporal.WorkflowService().UpdateWorkflowExecution(in(t, patience), &workflowservice.UpdateWorkflowExecutionRequest{
+		answer, err := c.Temporal.WorkflowService().UpdateWorkflowExecution(in(t, testenv.Patience), &workflowservice.UpdateWorkflowExecutionRequest{
 			Namespace: "default", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(other)},
 			WaitPolicy: &updatepb.WaitPolicy{LifecycleStage: enumspb.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED},
 			Request:    &updatepb.Request{Meta: &updatepb.Meta{UpdateId: "attack-" + name}, Input: &updatepb.Input{Name: name, Args: payloads}},
@@ -304,8 +305,8 @@ func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 			require.Equal(t, string(conversation.CodeInvalidPayload), failure.GetApplicationFailureInfo().GetType())
 		}
 	}
-	waitFor(t, patience, "both signals are refused", func() bool {
-		record, err := c.baton.State(in(t, patience), other)
+	waitFor(t, testenv.Patience, "both signals are refused", func() bool {
+		record, err := c.Baton.State(in(t, testenv.Patience), other)
 		require.NoError(t, err)
 		require.Empty(t, record.Transfers)
 		return len(record.Refusals) == 2
@@ -320,8 +321,8 @@ func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 func TestACronScheduleBringsNoRecord(t *testing.T) {
 	t.Parallel()
 	key := freshKey(t, "k")
-	c := openCentre(t, nil)
-	c.connect(t, keyRing(t, key+",bound"))
+	c := openEnvironment(t, nil)
+	require.NoError(t, c.Connect(t.Context(), keyRing(t, key+",bound")))
 	c.startWorker(t, "BATON_ENCRYPTION_KEYS="+key+",bound", "BATON_ENCRYPTION_REQUIRED=on")
 	const sid = "CH00000000000000000000000000000001"
 	forged := conversation.Record{State: conversation.State{
@@ -330,17 +331,17 @@ func TestACronScheduleBringsNoRecord(t *testing.T) {
 	plain, err := converter.GetDefaultDataConverter().ToPayloads(
 		conversation.StartCommand{Conversation: sid, Channel: conversation.ChannelWeb, Queue: "support"}, forged)
 	require.NoError(t, err)
-	_, err = c.temporal.WorkflowService().StartWorkflowExecution(in(t, patience), &workflowservice.StartWorkflowExecutionRequest{
+	_, err = c.Temporal.WorkflowService().StartWorkflowExecution(in(t, testenv.Patience), &workflowservice.StartWorkflowExecutionRequest{
 		Namespace: "default", WorkflowId: workflows.ID(sid), RequestId: sid, WorkflowType: &commonpb.WorkflowType{Name: workflows.Type},
 		TaskQueue: &taskqueuepb.TaskQueue{Name: workflows.TaskQueue}, Input: plain, CronSchedule: "@every 1s",
 	})
 	require.NoError(t, err)
-	waitFor(t, patience, "a run of the schedule has ended", func() bool {
-		runs, err := c.temporal.ListWorkflow(in(t, patience), &workflowservice.ListWorkflowExecutionsRequest{
+	waitFor(t, testenv.Patience, "a run of the schedule has ended", func() bool {
+		runs, err := c.Temporal.ListWorkflow(in(t, testenv.Patience), &workflowservice.ListWorkflowExecutionsRequest{
 			Query: fmt.Sprintf("WorkflowId = %q AND ExecutionStatus = 'Failed'", workflows.ID(sid)),
 		})
 		require.NoError(t, err)
-		record, err := c.baton.State(in(t, patience), sid)
+		record, err := c.Baton.State(in(t, testenv.Patience), sid)
 		require.True(t, err != nil || record.Status == "", "the record was taken: %+v", record)
 		return len(runs.GetExecutions()) > 1
 	})
@@ -351,7 +352,7 @@ func TestACronScheduleBringsNoRecord(t *testing.T) {
 func TestWhoMayDecode(t *testing.T) {
 	t.Parallel()
 	u := withKeys(t, freshKey(t, "k1"))
-	o := officeOf(t, u)
+	o := openDevOf(t, u)
 	endpoint := o.url + "/codec/decode"
 	secret := map[string]string{}
 	for _, role := range []string{"service", "supervisor", "agent"} {

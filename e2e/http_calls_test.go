@@ -17,13 +17,14 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // places are the SIDs that paths are filled with, by their names in docs/http.md.
 type places map[string]string
 
-// house are the places that always exist.
-func (a *api) house() places {
+// always returns the places that always exist.
+func (a *api) always() places {
 	return places{
 		"workspace": a.workspace, "instance": a.instance, "queue": conversation.QueueSID("billing"), "worker": conversation.AgentSID("alice"),
 		"workerchannel": "web", "taskchannel": "web", "workflow": desk.DefaultWorkflow(), "activity": desk.ActivityOf(desk.PresenceAvailable).SID,
@@ -34,7 +35,7 @@ func (a *api) house() places {
 func (a *api) assigned() places {
 	a.t.Helper()
 	i := a.startsWithAlice()
-	p := a.house()
+	p := a.always()
 	maps.Copy(p, places{
 		"interaction": i.sid, "channel": i.channel, "conversation": i.conversation, "task": i.task, "participant": participant(i.task),
 		"reservation": a.reservationOf(i.task),
@@ -53,7 +54,7 @@ func (a *api) transferred() places {
 	a.t.Helper()
 	p := a.assigned()
 	passed := a.does(http.StatusCreated, http.MethodPost, flexHost+"/v1/Interactions/"+p["interaction"]+"/Channels/"+p["channel"]+"/Transfers",
-		asJSON{map[string]any{"from": p["participant"], "to": conversation.AgentSID("bob"), "note_sid": p["note"]}})
+		testenv.JSON{Value: map[string]any{"from": p["participant"], "to": conversation.AgentSID("bob"), "note_sid": p["note"]}})
 	p["transfer"], p["worker"] = passed["sid"].(string), conversation.AgentSID("bob")
 	p["task"] = a.latestTask(interaction{sid: p["interaction"]})
 	p["reservation"] = its(a.pendingOf("bob", p["task"]).Sid)
@@ -63,7 +64,7 @@ func (a *api) transferred() places {
 // waiting is a conversation in a queue without agents.
 func (a *api) waiting() places {
 	a.t.Helper()
-	p := a.house()
+	p := a.always()
 	queue := a.does(http.StatusCreated, http.MethodPost, a.inWorkspace("/TaskQueues"), form("FriendlyName", a.unused("waiting"), "TargetWorkers", "1==0"))
 	i := a.startsWith(map[string]any{"queue_sid": queue["sid"]})
 	maps.Copy(p, places{"interaction": i.sid, "channel": i.channel, "conversation": i.conversation, "task": i.task, "queue": queue["sid"].(string)})
@@ -77,7 +78,7 @@ func (a *api) unused(name string) string { return name + "-" + uuid.NewString()[
 func fresh(place, collection string, properties ...string) func(*api) places {
 	return func(a *api) places {
 		a.t.Helper()
-		p := a.house()
+		p := a.always()
 		added := a.does(http.StatusCreated, http.MethodPost, a.inWorkspace(collection), form(append([]string{"FriendlyName", a.unused("fresh")}, properties...)...))
 		p[place] = added["sid"].(string)
 		return p
@@ -87,7 +88,7 @@ func fresh(place, collection string, properties ...string) func(*api) places {
 // event is a place with the newest event.
 func (a *api) event() places {
 	a.t.Helper()
-	p := a.house()
+	p := a.always()
 	listed := a.does(http.StatusOK, http.MethodGet, a.inWorkspace("/Events?PageSize=1"), nil)
 	p["event"] = listed["events"].([]any)[0].(map[string]any)["sid"].(string)
 	return p
@@ -123,7 +124,7 @@ const toSupport = `{"task_routing":{"filters":[],"default_filter":{"queue":"%s"}
 
 // examples are the calls that change something, and those that need more than the SIDs in their path.
 var examples = map[string]example{
-	"POST /v1/Interactions": {(*api).house, func(_ *api, p places) any {
+	"POST /v1/Interactions": {(*api).always, func(_ *api, p places) any {
 		return form("Channel", `{"type":"web","initiated_by":"api"}`, "Routing", `{"properties":{"queue_sid":"`+p["queue"]+`"}}`, "WebhookTtid", "FL1")
 	}},
 	"POST /v1/Interactions/{interaction}":                    {(*api).assigned, forms("WebhookTtid", "FL2")},
@@ -136,37 +137,37 @@ var examples = map[string]example{
 		(*api).assigned, forms("Status", "wrapup"),
 	},
 	"POST /v1/Interactions/{interaction}/Channels/{channel}/Transfers": {(*api).assigned, func(_ *api, p places) any {
-		return asJSON{map[string]any{"from": p["participant"], "to": p["queue"], "type": "cold", "note_sid": p["note"]}}
+		return testenv.JSON{Value: map[string]any{"from": p["participant"], "to": p["queue"], "type": "cold", "note_sid": p["note"]}}
 	}},
 	"POST /v1/Interactions/{interaction}/Channels/{channel}/Transfers/{transfer}": {(*api).transferred, func(*api, places) any {
-		return asJSON{map[string]any{"status": "failed"}}
+		return testenv.JSON{Value: map[string]any{"status": "failed"}}
 	}},
-	"POST /v3/Instances/{instance}/TransferSettings": {(*api).house, func(*api, places) any {
-		return asJSON{map[string]any{"enabled": true, "transfer_notes_enabled": true, "ai_summary_enabled": false}}
+	"POST /v3/Instances/{instance}/TransferSettings": {(*api).always, func(*api, places) any {
+		return testenv.JSON{Value: map[string]any{"enabled": true, "transfer_notes_enabled": true, "ai_summary_enabled": false}}
 	}},
 	"POST /v1/Instances/{instance}/Notes": {(*api).assigned, func(_ *api, p places) any {
 		return form("InteractionSid", p["interaction"], "ChannelSid", p["channel"], "Summary", "In short.", "Type", "transfer")
 	}},
 	"GET /v1/Instances/{instance}/Notes": {(*api).assigned, func(_ *api, p places) any { return form("InteractionSid", p["interaction"]) }},
 
-	"POST /v1/Workspaces/{workspace}":                               {(*api).house, forms("FriendlyName", "Baton", "EventsFilter", "task.created,reservation.created")},
-	"POST /v1/Workspaces/{workspace}/Activities":                    {(*api).house, named("Available", "true")},
+	"POST /v1/Workspaces/{workspace}":                               {(*api).always, forms("FriendlyName", "Baton", "EventsFilter", "task.created,reservation.created")},
+	"POST /v1/Workspaces/{workspace}/Activities":                    {(*api).always, named("Available", "true")},
 	"POST /v1/Workspaces/{workspace}/Activities/{activity}":         {fresh("activity", "/Activities"), named()},
 	"DELETE /v1/Workspaces/{workspace}/Activities/{activity}":       {fresh("activity", "/Activities"), nil},
-	"POST /v1/Workspaces/{workspace}/Workers":                       {(*api).house, named("Attributes", `{"skills":["billing"]}`)},
+	"POST /v1/Workspaces/{workspace}/Workers":                       {(*api).always, named("Attributes", `{"skills":["billing"]}`)},
 	"POST /v1/Workspaces/{workspace}/Workers/{worker}":              {fresh("worker", "/Workers"), named("Attributes", `{"level":2}`)},
 	"DELETE /v1/Workspaces/{workspace}/Workers/{worker}":            {fresh("worker", "/Workers"), nil},
-	"POST /v1/Workspaces/{workspace}/TaskQueues":                    {(*api).house, named("TargetWorkers", `skills HAS "none"`, "MaxReservedWorkers", "1", "TaskOrder", "FIFO")},
+	"POST /v1/Workspaces/{workspace}/TaskQueues":                    {(*api).always, named("TargetWorkers", `skills HAS "none"`, "MaxReservedWorkers", "1", "TaskOrder", "FIFO")},
 	"POST /v1/Workspaces/{workspace}/TaskQueues/{queue}":            {fresh("queue", "/TaskQueues", "TargetWorkers", "1==0"), named("TargetWorkers", "level > 9")},
 	"DELETE /v1/Workspaces/{workspace}/TaskQueues/{queue}":          {fresh("queue", "/TaskQueues", "TargetWorkers", "1==0"), nil},
-	"POST /v1/Workspaces/{workspace}/TaskQueues/RealTimeStatistics": {(*api).house, queuesAsked},
-	"POST /v1/Workspaces/{workspace}/Workflows":                     {(*api).house, configured},
+	"POST /v1/Workspaces/{workspace}/TaskQueues/RealTimeStatistics": {(*api).always, queuesAsked},
+	"POST /v1/Workspaces/{workspace}/Workflows":                     {(*api).always, configured},
 	"POST /v1/Workspaces/{workspace}/Workflows/{workflow}":          {workflowAdded, configured},
 	"DELETE /v1/Workspaces/{workspace}/Workflows/{workflow}":        {workflowAdded, nil},
 	"POST /v1/Workspaces/{workspace}/Workers/{worker}/Channels/{workerchannel}": {
 		fresh("worker", "/Workers"), forms("Capacity", "5", "Available", "true"),
 	},
-	"POST /v1/Workspaces/{workspace}/Tasks": {(*api).house, func(_ *api, p places) any {
+	"POST /v1/Workspaces/{workspace}/Tasks": {(*api).always, func(_ *api, p places) any {
 		return form("TaskQueueSid", p["queue"], "Attributes", `{"name":"Crystal Minh"}`, "TaskChannel", "whatsapp", "Priority", "1")
 	}},
 	"POST /v1/Workspaces/{workspace}/Tasks/{task}":                                {(*api).assigned, forms("AssignmentStatus", "completed", "Reason", "solved")},
@@ -176,7 +177,7 @@ var examples = map[string]example{
 	"POST /v1/Workspaces/{workspace}/Workers/{worker}/Reservations/{reservation}": {(*api).transferred, forms("ReservationStatus", "rejected")},
 	"GET /v1/Workspaces/{workspace}/Events/{event}":                               {(*api).event, nil},
 
-	"POST /v1/Conversations":                                        {(*api).house, forms("FriendlyName", "An order", "Attributes", `{"order":1}`, "State", "active")},
+	"POST /v1/Conversations":                                        {(*api).always, forms("FriendlyName", "An order", "Attributes", `{"order":1}`, "State", "active")},
 	"POST /v1/Conversations/{conversation}":                         {(*api).assigned, forms("FriendlyName", "Another order")},
 	"DELETE /v1/Conversations/{conversation}":                       {(*api).assigned, nil},
 	"POST /v1/Conversations/{conversation}/Messages":                {(*api).assigned, forms("Author", "alice", "Body", "Yes?", "Attributes", `{"a":1}`)},
@@ -188,7 +189,7 @@ var examples = map[string]example{
 }
 
 func queuesAsked(_ *api, p places) any {
-	return asJSON{map[string]any{"queueSids": []string{p["queue"], conversation.QueueSID("support")}}}
+	return testenv.JSON{Value: map[string]any{"queueSids": []string{p["queue"], conversation.QueueSID("support")}}}
 }
 
 func configured(a *api, p places) any {
@@ -197,7 +198,7 @@ func configured(a *api, p places) any {
 
 func workflowAdded(a *api) places {
 	a.t.Helper()
-	p := a.house()
+	p := a.always()
 	p["workflow"] = a.does(http.StatusCreated, http.MethodPost, a.inWorkspace("/Workflows"), configured(a, p))["sid"].(string)
 	return p
 }
@@ -232,11 +233,11 @@ func (a *api) asks(r rest.Route, p places, body any, headers ...string) reply {
 // Every call of the API: what it answers when it is correct, and how it refuses mistakes.
 func TestHTTPEveryCall(t *testing.T) { //nolint:tparallel // all calls first, then their effects
 	t.Parallel()
-	f := openFront(t)
+	f := openHTTP(t)
 	service := f.unlimited(t)
 	shown := service.transferred()
 	shown["event"] = service.event()["event"]
-	before := requireAgreement(t, f.centre, shown["conversation"])[shown["conversation"]]
+	before := requireAgreement(t, f.environment, shown["conversation"])[shown["conversation"]]
 	t.Run("calls", func(t *testing.T) { //nolint:paralleltest // waits until all of them have ended
 		for _, r := range httpapi.Routes() {
 			t.Run(r.Method+" "+r.Path, func(t *testing.T) {
@@ -246,13 +247,13 @@ func TestHTTPEveryCall(t *testing.T) { //nolint:tparallel // all calls first, th
 			})
 		}
 	})
-	after := requireAgreement(t, f.centre, shown["conversation"])[shown["conversation"]]
+	after := requireAgreement(t, f.environment, shown["conversation"])[shown["conversation"]]
 	require.Equal(t, before.Revision, after.Revision, "what was refused has changed nothing")
 }
 
 // answersAsDocumented makes the call once and checks its status. As for every answer in these tests, the keys and
 // values that Twilio documents are checked too.
-func answersAsDocumented(t *testing.T, f *front, r rest.Route, shown places) {
+func answersAsDocumented(t *testing.T, f *httpEnvironment, r rest.Route, shown places) {
 	t.Helper()
 	if _, err := twilioDocuments(); err != nil {
 		t.Skipf("Twilio's OpenAPI documents (twilio_flex_v1.json, twilio_taskrouter_v1.json, twilio_conversations_v1.json) are needed in %s, "+
@@ -270,7 +271,7 @@ func answersAsDocumented(t *testing.T, f *front, r rest.Route, shown places) {
 		body = e.body(service, p)
 	}
 	got := service.asks(r, p, body)
-	require.Equal(t, r.Status, got.status, "%s", got.text)
+	require.Equal(t, r.Status, got.Status, "%s", got.Text)
 	if r.List != "" {
 		require.Equal(t, r.List, got.body["meta"].(map[string]any)["key"])
 		require.IsType(t, []any{}, got.body[r.List])

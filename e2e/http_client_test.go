@@ -1,13 +1,9 @@
 package e2e
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,11 +12,12 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
-// front is a centre that is reached over HTTP: a worker process and a gateway process.
-type front struct {
-	*centre
+// httpEnvironment is an environment that is reached over HTTP: a worker process and a gateway process.
+type httpEnvironment struct {
+	*environment
 
 	account  desk.Account
 	gateway  *gateway
@@ -31,46 +28,33 @@ type front struct {
 type gateway struct {
 	*process
 
-	url string
+	URL string
 }
 
-// openFront opens a centre with one worker and one gateway; see [openCentre] for the agents.
-func openFront(t *testing.T) *front {
+// openHTTP opens an environment with one worker and one gateway; see [openEnvironment] for the agents.
+func openHTTP(t *testing.T) *httpEnvironment {
 	t.Helper()
-	f := &front{centre: openCentre(t, nil)}
+	f := &httpEnvironment{environment: openEnvironment(t, nil)}
 	f.startWorker(t)
-	_, err := desk.SetSettings(in(t, patience), f.desk, "test", func(s *conversation.Settings) { s.ReservationTimeout, s.ReofferAfter = 3600, 0 })
+	_, err := desk.SetSettings(in(t, testenv.Patience), f.Desk, "test", func(s *conversation.Settings) { s.ReservationTimeout, s.ReofferAfter = 3600, 0 })
 	require.NoError(t, err) // no offer expires while a test waits for its turn
-	f.account, err = desk.ReadAccount(in(t, patience), f.desk)
+	f.account, err = desk.ReadAccount(in(t, testenv.Patience), f.Desk)
 	require.NoError(t, err)
-	f.gateway = f.startGateway(t, "127.0.0.1:0")
+	f.gateway = f.startGateway(t)
 	return f
 }
 
-// startGateway starts a gateway process at that address, and returns once it prints its address.
-func (f *front) startGateway(t *testing.T, address string) *gateway {
+// startGateway starts a gateway process, with additional environment variables, and returns once it serves.
+func (f *httpEnvironment) startGateway(t *testing.T, more ...string) *gateway {
 	t.Helper()
 	f.gateways++
-	return launchGateway(t, fmt.Sprintf("gateway %d", f.gateways),
-		environment("BATON_DATABASE="+f.url, "TEMPORAL_ADDRESS="+f.server.Address, "BATON_HTTP="+address))
+	return launchGateway(t, fmt.Sprintf("gateway %d", f.gateways), f.Variables(append([]string{"BATON_HTTP=127.0.0.1:0"}, more...)...))
 }
 
-func launchGateway(t *testing.T, name string, environment []string) *gateway {
+func launchGateway(t *testing.T, name string, variables []string) *gateway {
 	t.Helper()
-	g := &gateway{process: launch(t, name, have(t, gatewayProgram), environment)}
-	waitFor(t, patience, "the gateway serves", func() bool {
-		require.True(t, g.runs(), "the gateway has ended: %s", g.stderr.tail())
-		for line := range strings.Lines(g.stderr.String()) {
-			var logged struct {
-				Msg string `json:"msg"`
-				URL string `json:"url"`
-			}
-			if json.Unmarshal([]byte(line), &logged) == nil && logged.Msg == "gateway started" {
-				g.url = logged.URL
-			}
-		}
-		return g.url != ""
-	})
+	g := &gateway{process: launch(t, name, have(t, gatewayProgram), variables)}
+	g.URL = g.logged(t, "gateway started", "url")
 	return g
 }
 
@@ -94,18 +78,18 @@ type api struct {
 }
 
 // as returns a client with those credentials at the gateway.
-func (f *front) as(t *testing.T, user, secret string) *api {
+func (f *httpEnvironment) as(t *testing.T, user, secret string) *api {
 	t.Helper()
 	return f.at(t, f.gateway, user, secret)
 }
 
-// at is [front.as] for one of several gateways.
-func (f *front) at(t *testing.T, g *gateway, user, secret string) *api {
+// at is [httpEnvironment.as] for one of several gateways.
+func (f *httpEnvironment) at(t *testing.T, g *gateway, user, secret string) *api {
 	t.Helper()
 	network := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(network.CloseIdleConnections)
 	a := &api{
-		t: t, user: user, secret: secret, http: &http.Client{Transport: checkingOf(t, network, g.url), Timeout: patience},
+		t: t, user: user, secret: secret, http: &http.Client{Transport: checkingOf(t, network, g.URL), Timeout: testenv.Patience},
 		workspace: conversation.SameSID(desk.PrefixWorkspace, f.account.SID), instance: conversation.SameSID(desk.PrefixInstance, f.account.SID),
 	}
 	library := &twilioclient.Client{Credentials: twilioclient.NewCredentials(user, secret), HTTPClient: a.http}
@@ -115,88 +99,56 @@ func (f *front) at(t *testing.T, g *gateway, user, secret string) *api {
 }
 
 // admin returns a client with the account's own token.
-func (f *front) admin(t *testing.T) *api {
+func (f *httpEnvironment) admin(t *testing.T) *api {
 	t.Helper()
 	return f.as(t, f.account.SID, f.account.AuthToken)
 }
 
 // withKey returns a client with a new API key.
-func (f *front) withKey(t *testing.T, key desk.Key) *api {
+func (f *httpEnvironment) withKey(t *testing.T, key desk.Key) *api {
 	t.Helper()
 	if key.Name == "" {
 		key.Name = "a test's " + string(key.Role)
 	}
-	added, secret, err := desk.AddKey(in(t, patience), f.desk, key)
+	added, secret, err := desk.AddKey(in(t, testenv.Patience), f.Desk, key)
 	require.NoError(t, err)
 	return f.as(t, added.SID, secret)
 }
 
 // agent returns a client with a key that is bound to the agent.
-func (f *front) agent(t *testing.T, name string) *api {
+func (f *httpEnvironment) agent(t *testing.T, name string) *api {
 	t.Helper()
 	return f.withKey(t, desk.Key{Role: desk.KeyAgent, Agent: name})
 }
 
 // unlimited returns a service's client without a rate limit.
-func (f *front) unlimited(t *testing.T) *api {
+func (f *httpEnvironment) unlimited(t *testing.T) *api {
 	t.Helper()
 	return f.withKey(t, desk.Key{Role: desk.KeyService, RateLimit: 1_000_000})
 }
 
 // reply is the answer to a plain request.
 type reply struct {
-	status int
-	header http.Header
-	text   string
-	body   map[string]any
+	testenv.Answer
+
+	body map[string]any
 }
 
-// asJSON is a body that is sent as JSON; other bodies are forms.
-type asJSON struct{ value any }
-
-// verbatim is a body that is sent unchanged.
-type verbatim struct{ kind, text string }
-
-// call sends a plain request: with an url.Values as its form, an asJSON or a verbatim body, or none. Headers follow
-// as name and value.
+// call sends a plain request with an [url.Values], a [testenv.JSON], a [testenv.Text] or no body. Headers follow as name
+// and value.
 func (a *api) call(method, address string, body any, headers ...string) reply {
 	a.t.Helper()
-	r := a.request(method, address, body, headers...)
-	answered, err := a.http.Do(r)
-	require.NoError(a.t, err, "%s %s", method, address)
-	defer func() { require.NoError(a.t, answered.Body.Close()) }()
-	text, err := io.ReadAll(answered.Body)
-	require.NoError(a.t, err, "%s %s", method, address)
-	got := reply{status: answered.StatusCode, header: answered.Header, text: string(text)}
-	if len(text) > 0 {
-		require.NoError(a.t, json.Unmarshal(text, &got.body), "%s %s answered %s", method, address, text)
+	answer, err := testenv.Call(a.t.Context(), a.http, a.request(method, address, body, headers...))
+	require.NoError(a.t, err)
+	got := reply{Answer: answer}
+	if len(got.Text) > 0 {
+		require.NoError(a.t, got.Decode(&got.body), "%s %s", method, address)
 	}
 	return got
 }
 
-func (a *api) request(method, address string, body any, headers ...string) *http.Request {
-	a.t.Helper()
-	kind := "application/x-www-form-urlencoded"
-	var content []byte
-	switch b := body.(type) {
-	case nil:
-	case url.Values:
-		content = []byte(b.Encode())
-	case verbatim:
-		kind, content = b.kind, []byte(b.text)
-	case asJSON:
-		encoded, err := json.Marshal(b.value)
-		require.NoError(a.t, err)
-		kind, content = "application/json", encoded
-	default:
-		require.Fail(a.t, "a body of no known kind", "%T", body)
-	}
-	r, err := http.NewRequestWithContext(a.t.Context(), method, address, bytes.NewReader(content))
-	require.NoError(a.t, err)
-	r.Header.Set("Content-Type", kind)
-	if a.user != "" {
-		r.SetBasicAuth(a.user, a.secret)
-	}
+func (a *api) request(method, address string, body any, headers ...string) testenv.Request {
+	r := testenv.Request{Method: method, URL: address, User: a.user, Secret: a.secret, Body: body, Header: http.Header{}}
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
@@ -207,7 +159,7 @@ func (a *api) request(method, address string, body any, headers ...string) *http
 func (a *api) does(status int, method, address string, body any, headers ...string) map[string]any {
 	a.t.Helper()
 	got := a.call(method, address, body, headers...)
-	require.Equal(a.t, status, got.status, "%s %s answered %s", method, address, got.text)
+	require.Equal(a.t, status, got.Status, "%s %s answered %s", method, address, got.Text)
 	return got.body
 }
 

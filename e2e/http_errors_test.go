@@ -21,6 +21,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // The errors for mistakes that any request can contain.
@@ -60,20 +61,20 @@ func codeOf(product rest.Product, usual, flex int) int {
 // whole body into its error.
 func requireError(t *testing.T, got reply, wanted refusal) twilioclient.TwilioRestError {
 	t.Helper()
-	require.Equal(t, wanted.status, got.status, "%s", got.text)
-	decoder := json.NewDecoder(strings.NewReader(got.text))
+	require.Equal(t, wanted.status, got.Status, "%s", got.Text)
+	decoder := json.NewDecoder(strings.NewReader(got.Text))
 	decoder.DisallowUnknownFields()
 	var told twilioclient.TwilioRestError
-	require.NoError(t, decoder.Decode(&told), "%s", got.text)
-	require.Equal(t, wanted.code, told.Code, "%s", got.text)
+	require.NoError(t, decoder.Decode(&told), "%s", got.Text)
+	require.Equal(t, wanted.code, told.Code, "%s", got.Text)
 	if wanted.reason != "" {
-		require.Equal(t, string(wanted.reason), told.Details["reason"], "%s", got.text)
+		require.Equal(t, string(wanted.reason), told.Details["reason"], "%s", got.Text)
 	}
 	return told
 }
 
 // refuseAnywhere requires that the route refuses each common mistake.
-func refuseAnywhere(t *testing.T, f *front, r rest.Route, p places) {
+func refuseAnywhere(t *testing.T, f *httpEnvironment, r rest.Route, p places) {
 	t.Helper()
 	service, stranger := f.unlimited(t), f.as(t, "", "")
 	body := func() any { return nil }
@@ -139,11 +140,11 @@ func without(body any, parameter string) []any {
 		delete(absent, parameter)
 		blank[parameter] = []string{" "}
 		return []any{absent, blank}
-	case asJSON:
-		absent, null := maps.Clone(b.value.(map[string]any)), maps.Clone(b.value.(map[string]any))
+	case testenv.JSON:
+		absent, null := maps.Clone(b.Value.(map[string]any)), maps.Clone(b.Value.(map[string]any))
 		delete(absent, parameter)
 		null[parameter] = nil
-		return []any{asJSON{absent}, asJSON{null}}
+		return []any{testenv.JSON{Value: absent}, testenv.JSON{Value: null}}
 	}
 	return nil
 }
@@ -165,7 +166,7 @@ func refusePages(t *testing.T, service *api, r rest.Route, p places, body any) {
 	for _, size := range []string{"0", "-1", "x", "1.5", strconv.Itoa(most + 1), "99999999999999999999"} {
 		requireError(t, with("PageSize", size), noPageSize)
 	}
-	require.Equal(t, http.StatusOK, with("PageSize", strconv.Itoa(most)).status)
+	require.Equal(t, http.StatusOK, with("PageSize", strconv.Itoa(most)).Status)
 	for name, values := range map[string][]string{"Page": {"-1", "x", "99999999999999999999"}, "PageToken": {"PA", "PA!", "next", "PAeA"}} {
 		for _, value := range values {
 			told := requireError(t, with(name, value), wrongParameter(r.Product))
@@ -185,15 +186,15 @@ func refuseBodies(t *testing.T, service *api, r rest.Route, p places) {
 	long := strings.Repeat("x", rest.MaxBody)
 	requireError(t, service.call(r.Method, to, form("Field", long)), refusal{http.StatusRequestEntityTooLarge, 20413, ""})
 	if r.JSON {
-		requireError(t, service.call(r.Method, to, asJSON{long}), refusal{http.StatusRequestEntityTooLarge, 20413, ""})
+		requireError(t, service.call(r.Method, to, testenv.JSON{Value: long}), refusal{http.StatusRequestEntityTooLarge, 20413, ""})
 	} else {
-		requireError(t, service.call(r.Method, to, asJSON{long}), refusal{http.StatusUnsupportedMediaType, 20415, ""})
+		requireError(t, service.call(r.Method, to, testenv.JSON{Value: long}), refusal{http.StatusUnsupportedMediaType, 20415, ""})
 	}
-	requireError(t, service.call(r.Method, to, verbatim{"application/x-www-form-urlencoded", "Field=%zz"}), wrongParameter(r.Product))
+	requireError(t, service.call(r.Method, to, testenv.Text{Type: "application/x-www-form-urlencoded", Content: "Field=%zz"}), wrongParameter(r.Product))
 	if r.JSON {
-		requireError(t, service.call(r.Method, to, verbatim{"application/json", `{"from":`}), wrongParameter(r.Product))
+		requireError(t, service.call(r.Method, to, testenv.Text{Type: "application/json", Content: `{"from":`}), wrongParameter(r.Product))
 		for _, text := range []string{"", "null", "[]", `"text"`, "7", `{"from":7,"to":7,"status":7,"enabled":7,"queueSids":7}`} {
-			requireError(t, service.call(r.Method, to, verbatim{"application/json", text}), wrongParameter(r.Product))
+			requireError(t, service.call(r.Method, to, testenv.Text{Type: "application/json", Content: text}), wrongParameter(r.Product))
 		}
 		requireError(t, service.call(r.Method, to, form("status", "failed")), wrongParameter(r.Product))
 	}
@@ -215,7 +216,7 @@ func refuseAll(t *testing.T, a *api, requests map[string]wrong) {
 	for _, name := range slices.Sorted(maps.Keys(requests)) {
 		w := requests[name]
 		got := a.call(w.method, w.address, w.body)
-		told := refusal{status: got.status}
+		told := refusal{status: got.Status}
 		code, _ := got.body["code"].(float64)
 		details, _ := got.body["details"].(map[string]any)
 		reason, _ := details["reason"].(string)
@@ -223,7 +224,7 @@ func refuseAll(t *testing.T, a *api, requests map[string]wrong) {
 			told.reason = conversation.Code(reason)
 		}
 		if told != w.wanted || (w.field != "" && details["field"] != w.field) {
-			answeredOtherwise = append(answeredOtherwise, fmt.Sprintf("%s: wanted %+v %s, got %s", name, w.wanted, w.field, got.text))
+			answeredOtherwise = append(answeredOtherwise, fmt.Sprintf("%s: wanted %+v %s, got %s", name, w.wanted, w.field, got.Text))
 		}
 	}
 	require.Empty(t, answeredOtherwise)
@@ -239,7 +240,7 @@ const (
 // refusals depend on a setting for all conversations.
 func TestHTTPRefusesWhatIsWrong(t *testing.T) { //nolint:tparallel // transfers come last
 	t.Parallel()
-	f := openFront(t)
+	f := openHTTP(t)
 	t.Run("calls", func(t *testing.T) { refuseCalls(t, f) })
 	service := f.unlimited(t)
 	p := &passing{f, service, service.startsWithAlice()}
@@ -248,9 +249,9 @@ func TestHTTPRefusesWhatIsWrong(t *testing.T) { //nolint:tparallel // transfers 
 	p.refuseOneAfterTheOther(t)
 }
 
-func refuseCalls(t *testing.T, f *front) {
+func refuseCalls(t *testing.T, f *httpEnvironment) {
 	t.Helper()
-	for name, part := range map[string]func(*testing.T, *front){
+	for name, part := range map[string]func(*testing.T, *httpEnvironment){
 		"credentials": refuseCredentials, "nowhere": refuseNowhere, "too many requests": refuseTooMany, "tasks": refuseTasks,
 		"reservations": refuseReservations, "claims": refuseClaims, "workers": refuseWorkers, "queues": refuseQueues, "workflows": refuseWorkflows,
 		"activities": refuseActivities, "the workspace": refuseWorkspace, "conversations": refuseConversations, "interactions": refuseInteractions,
@@ -265,7 +266,7 @@ func refuseCalls(t *testing.T, f *front) {
 
 // passing is a conversation that alice wants to transfer.
 type passing struct {
-	*front
+	*httpEnvironment
 
 	service *api
 	of      interaction
@@ -277,12 +278,12 @@ func (i interaction) transfers() string {
 }
 
 // body returns the transfer from alice to bob, with these keys and values changed.
-func (p *passing) body(keysAndValues ...any) asJSON {
+func (p *passing) body(keysAndValues ...any) testenv.JSON {
 	values := map[string]any{"from": participant(p.of.task), "to": conversation.AgentSID("bob")}
 	for i := 0; i+1 < len(keysAndValues); i += 2 {
 		values[keysAndValues[i].(string)] = keysAndValues[i+1]
 	}
-	return asJSON{values}
+	return testenv.JSON{Value: values}
 }
 
 // note creates a note of the interaction and returns its SID.
@@ -298,7 +299,7 @@ func transferFailed(reason conversation.Code) refusal {
 func (p *passing) refuseWrongOnes(t *testing.T) {
 	t.Helper()
 	p.hire(t, "dave", 1000)
-	require.NoError(t, desk.SetPresence(in(t, patience), p.desk, "dave", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(in(t, testenv.Patience), p.Desk, "dave", desk.PresenceBreak))
 	other, email, here, alone := p.service.startsWithAlice(), p.service.withEmail(), p.of.transfers(), p.nobodys(t, "nobodys")
 	unknown := func(reason conversation.Code) refusal { return refusal{http.StatusNotFound, 45006, reason} }
 	notAvailable := func(reason conversation.Code) refusal { return refusal{http.StatusBadRequest, 45004, reason} }
@@ -332,25 +333,25 @@ func (p *passing) refuseBySwitches(t *testing.T) {
 	service, here := p.service, p.of.transfers()
 	settings, note := flexHost+"/v3/Instances/"+service.instance+"/TransferSettings", p.note(p.of)
 	plugin := func(enabled bool) {
-		require.NoError(t, desk.SetPlugin(in(t, patience), p.desk, desk.Plugin{Name: "transfer-plugin", Enabled: enabled, ConversationTransfer: true}))
+		require.NoError(t, desk.SetPlugin(in(t, testenv.Patience), p.Desk, desk.Plugin{Name: "transfer-plugin", Enabled: enabled, ConversationTransfer: true}))
 	}
 	service.switches(true, false)
 	requireError(t, service.call(post, here, p.body("note_sid", note)), transferFailed(conversation.CodeTransferNotesOff))
 	service.switches(false, false)
 	requireError(t, service.call(post, here, p.body()), transferFailed(conversation.CodeMessagingTransfersOff))
-	requireError(t, service.call(post, settings, asJSON{map[string]any{"transfer_notes_enabled": true}}), transferFailed(conversation.CodeMessagingTransfersOff))
+	requireError(t, service.call(post, settings, testenv.JSON{Value: map[string]any{"transfer_notes_enabled": true}}), transferFailed(conversation.CodeMessagingTransfersOff))
 	plugin(true)
-	told := requireError(t, service.call(post, settings, asJSON{map[string]any{"enabled": true}}), transferFailed(conversation.CodePluginConflict))
+	told := requireError(t, service.call(post, settings, testenv.JSON{Value: map[string]any{"enabled": true}}), transferFailed(conversation.CodePluginConflict))
 	require.Equal(t, "transfer-plugin", told.Details["plugin"])
 	plugin(false)
 	service.switches(true, true)
 	plugin(true)
 	requireError(t, service.call(post, here, p.body()), transferFailed(conversation.CodePluginConflict))
-	require.NoError(t, desk.RemovePlugin(in(t, patience), p.desk, "transfer-plugin"))
+	require.NoError(t, desk.RemovePlugin(in(t, testenv.Patience), p.Desk, "transfer-plugin"))
 	refuseAll(t, service, map[string]wrong{
-		"summaries": {post, settings, asJSON{map[string]any{"ai_summary_enabled": true}}, wrongParameter("Flex"), "ai_summary_enabled"},
-		"a text":    {post, settings, asJSON{map[string]any{"enabled": "yes"}}, wrongParameter("Flex"), ""},
-		"two entries": {post, settings, asJSON{map[string]any{"transfer_settings": []any{
+		"summaries": {post, settings, testenv.JSON{Value: map[string]any{"ai_summary_enabled": true}}, wrongParameter("Flex"), "ai_summary_enabled"},
+		"a text":    {post, settings, testenv.JSON{Value: map[string]any{"enabled": "yes"}}, wrongParameter("Flex"), ""},
+		"two entries": {post, settings, testenv.JSON{Value: map[string]any{"transfer_settings": []any{
 			map[string]any{"enabled": true}, map[string]any{"enabled": false},
 		}}}, wrongParameter("Flex"), "transfer_settings"},
 	})
@@ -361,13 +362,13 @@ func (p *passing) refuseBySwitches(t *testing.T) {
 func (p *passing) refuseOneAfterTheOther(t *testing.T) {
 	t.Helper()
 	service, here := p.service, p.of.transfers()
-	cancel, over := asJSON{map[string]any{"status": "failed"}}, refusal{http.StatusConflict, 45354, conversation.CodeConversationClosed}
+	cancel, over := testenv.JSON{Value: map[string]any{"status": "failed"}}, refusal{http.StatusConflict, 45354, conversation.CodeConversationClosed}
 	passed := service.does(http.StatusCreated, post, here, p.body())
 	transfer, second := here+"/"+passed["sid"].(string), service.latestTask(p.of)
 	back := p.body("from", participant(second), "to", conversation.AgentSID("alice"))
 	requireError(t, service.call(post, here, p.body()), wrongState("Flex", conversation.CodeTaskNotAssigned))
 	requireError(t, service.call(post, here, back), wrongState("Flex", conversation.CodeTaskNotAssigned))
-	requireError(t, service.call(post, transfer, asJSON{map[string]any{"status": "completed"}}), wrongParameter("Flex"))
+	requireError(t, service.call(post, transfer, testenv.JSON{Value: map[string]any{"status": "completed"}}), wrongParameter("Flex"))
 	service.accepts("bob", second)
 	requireError(t, service.call(post, transfer, cancel), inConflict("Flex", conversation.CodeNoActiveTransfer))
 	service.does(http.StatusOK, post, flexHost+"/v1/Interactions/"+p.of.sid+"/Channels/"+p.of.channel, form("Status", "closed"))
@@ -386,13 +387,13 @@ func (a *api) withEmail() interaction {
 	return i
 }
 
-func refuseCredentials(t *testing.T, f *front) {
-	key, secret, err := desk.AddKey(in(t, patience), f.desk, desk.Key{Name: "revoked", Role: desk.KeyService})
+func refuseCredentials(t *testing.T, f *httpEnvironment) {
+	key, secret, err := desk.AddKey(in(t, testenv.Patience), f.Desk, desk.Key{Name: "revoked", Role: desk.KeyService})
 	require.NoError(t, err)
 	right := f.as(t, key.SID, secret)
 	right.does(http.StatusOK, get, right.inWorkspace(""), nil)
-	require.NoError(t, desk.RevokeKey(in(t, patience), f.desk, key.SID))
-	other, _, err := desk.AddKey(in(t, patience), f.desk, desk.Key{Name: "other", Role: desk.KeyService})
+	require.NoError(t, desk.RevokeKey(in(t, testenv.Patience), f.Desk, key.SID))
+	other, _, err := desk.AddKey(in(t, testenv.Patience), f.Desk, desk.Key{Name: "other", Role: desk.KeyService})
 	require.NoError(t, err)
 	basic := func(user, secret string) string {
 		return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+secret))
@@ -406,11 +407,11 @@ func refuseCredentials(t *testing.T, f *front) {
 	} {
 		got := f.as(t, "", "").call(get, right.inWorkspace("/Tasks"), nil, "Authorization", authorization)
 		requireError(t, got, unauthorized)
-		require.Equal(t, `Basic realm="Baton"`, got.header.Get("WWW-Authenticate"), name)
+		require.Equal(t, `Basic realm="Baton"`, got.Header.Get("WWW-Authenticate"), name)
 		if first == "" {
-			first = got.text
+			first = got.Text
 		}
-		require.Equal(t, first, got.text, "%s: the answer doesn't tell what is wrong", name)
+		require.Equal(t, first, got.Text, "%s: the answer doesn't tell what is wrong", name)
 	}
 	_, err = right.TaskrouterV1.FetchWorkspace(right.workspace)
 	requireRefused(t, err, unauthorized)
@@ -428,7 +429,7 @@ func refuseCredentials(t *testing.T, f *front) {
 	}
 }
 
-func refuseNowhere(t *testing.T, f *front) {
+func refuseNowhere(t *testing.T, f *httpEnvironment) {
 	service := f.admin(t)
 	for _, address := range []string{
 		taskRouterHost + "/v1", taskRouterHost + "/v1/Nonsense", taskRouterHost + "/v2/Workspaces", service.inWorkspace("/Tasks/"),
@@ -449,27 +450,27 @@ func refuseNowhere(t *testing.T, f *front) {
 	} {
 		got := service.call(not.method, not.address, nil)
 		requireError(t, got, refusal{http.StatusMethodNotAllowed, 20004, ""})
-		allowed := strings.FieldsFunc(strings.Join(got.header.Values("Allow"), ","), func(r rune) bool { return r == ',' || r == ' ' })
+		allowed := strings.FieldsFunc(strings.Join(got.Header.Values("Allow"), ","), func(r rune) bool { return r == ',' || r == ' ' })
 		slices.Sort(allowed)
 		require.Equal(t, not.allow, strings.Join(allowed, " "), "%s %s", not.method, not.address)
 	}
 }
 
-func refuseTooMany(t *testing.T, f *front) {
+func refuseTooMany(t *testing.T, f *httpEnvironment) {
 	hasty := f.withKey(t, desk.Key{Role: desk.KeyService, RateLimit: 1})
 	refused := reply{}
 	for range 100 { // twice the limit comes at once, and the rest over time
-		if refused = hasty.call(get, hasty.inWorkspace(""), nil); refused.status != http.StatusOK {
+		if refused = hasty.call(get, hasty.inWorkspace(""), nil); refused.Status != http.StatusOK {
 			break
 		}
 	}
 	requireError(t, refused, refusal{http.StatusTooManyRequests, 20429, ""})
-	require.Equal(t, "1", refused.header.Get("Retry-After"))
+	require.Equal(t, "1", refused.Header.Get("Retry-After"))
 	f.admin(t).does(http.StatusOK, get, hasty.inWorkspace(""), nil)
-	waitFor(t, patience, "the key is let in again", func() bool { return hasty.call(get, hasty.inWorkspace(""), nil).status == http.StatusOK })
+	waitFor(t, testenv.Patience, "the key is let in again", func() bool { return hasty.call(get, hasty.inWorkspace(""), nil).Status == http.StatusOK })
 }
 
-func refuseTasks(t *testing.T, f *front) {
+func refuseTasks(t *testing.T, f *httpEnvironment) {
 	const product = "TaskRouter"
 	service := f.unlimited(t)
 	tasks := service.inWorkspace("/Tasks")
@@ -522,11 +523,11 @@ func refuseTasks(t *testing.T, f *front) {
 		"accepted after completion": {post, tasks + "/" + i.task + "/Reservations/" + service.reservationOf(i.task), form("ReservationStatus", "accepted"), wrongState(product, ""), ""},
 	})
 	completed := service.call(post, tasks+"/"+i.task, form("AssignmentStatus", "completed"))
-	require.Contains(t, []int{http.StatusBadRequest, http.StatusConflict}, completed.status, "completed a second time: %s", completed.text)
+	require.Contains(t, []int{http.StatusBadRequest, http.StatusConflict}, completed.Status, "completed a second time: %s", completed.Text)
 	service.requireStatus(waiting, "canceled")
 }
 
-func refuseReservations(t *testing.T, f *front) {
+func refuseReservations(t *testing.T, f *httpEnvironment) {
 	const product = "TaskRouter"
 	service := f.unlimited(t)
 	i := service.starts("billing")
@@ -564,11 +565,11 @@ func refuseReservations(t *testing.T, f *front) {
 	requireError(t, service.call(post, ofTask+"/"+offer, form("ReservationStatus", "accepted")), wrongState(product, ""))
 }
 
-func refuseClaims(t *testing.T, f *front) {
+func refuseClaims(t *testing.T, f *httpEnvironment) {
 	const product = "TaskRouter"
 	service := f.unlimited(t)
 	f.hire(t, "carl", 1000)
-	require.NoError(t, desk.SetPresence(in(t, patience), f.desk, "carl", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(in(t, testenv.Patience), f.Desk, "carl", desk.PresenceBreak))
 	claim := func(task string) string { return service.inWorkspace("/Tasks/" + task + "/Reservations") }
 	as := func(agent string) url.Values { return form("WorkerSid", conversation.AgentSID(agent)) }
 	waiting := service.waiting()["task"]
@@ -586,8 +587,8 @@ func refuseClaims(t *testing.T, f *front) {
 	service.requireStatus(waiting, "pending")
 
 	// Alice is still in wrap-up, and the queue's only agent is on a break.
-	require.NoError(t, desk.AddQueue(in(t, patience), f.desk, "evenings"))
-	require.NoError(t, desk.AddMember(in(t, patience), f.desk, "evenings", "carl"))
+	require.NoError(t, desk.AddQueue(in(t, testenv.Patience), f.Desk, "evenings"))
+	require.NoError(t, desk.AddMember(in(t, testenv.Patience), f.Desk, "evenings", "carl"))
 	left := service.startsWithAlice()
 	_, err := service.transfers(left, map[string]any{"from": participant(left.task), "to": conversation.QueueSID("evenings")})
 	require.NoError(t, err)
@@ -598,7 +599,7 @@ func refuseClaims(t *testing.T, f *front) {
 	service.does(http.StatusCreated, post, claim(next), as("bob"))
 }
 
-func refuseWorkers(t *testing.T, f *front) {
+func refuseWorkers(t *testing.T, f *httpEnvironment) {
 	const product = "TaskRouter"
 	service := f.unlimited(t)
 	workers := service.inWorkspace("/Workers")
@@ -638,7 +639,7 @@ func refuseWorkers(t *testing.T, f *front) {
 	require.Equal(t, "Available", its(shown.ActivityName))
 }
 
-func refuseQueues(t *testing.T, f *front) {
+func refuseQueues(t *testing.T, f *httpEnvironment) {
 	const product = "TaskRouter"
 	service := f.unlimited(t)
 	queues := service.inWorkspace("/TaskQueues")
@@ -653,13 +654,13 @@ func refuseQueues(t *testing.T, f *front) {
 		"removed with a task":    {remove, queues + "/" + waits, nil, inConflict(product, conversation.CodeInvalidPayload), ""},
 		"for no attributes":      {get, queues + "?EvaluateWorkerAttributes=skills", nil, wrongParameter(product), "EvaluateWorkerAttributes"},
 		"ordered by chance":      {get, queues + "?Ordering=Chance", nil, wrongParameter(product), "Ordering"},
-		"statistics of a word":   {post, queues + "/RealTimeStatistics", asJSON{map[string]any{"queueSids": []string{"support"}}}, wrongParameter(product), "queueSids"},
-		"statistics of too many": {post, queues + "/RealTimeStatistics", asJSON{map[string]any{"queueSids": slices.Repeat([]string{waits}, 51)}}, wrongParameter(product), "queueSids"},
+		"statistics of a word":   {post, queues + "/RealTimeStatistics", testenv.JSON{Value: map[string]any{"queueSids": []string{"support"}}}, wrongParameter(product), "queueSids"},
+		"statistics of too many": {post, queues + "/RealTimeStatistics", testenv.JSON{Value: map[string]any{"queueSids": slices.Repeat([]string{waits}, 51)}}, wrongParameter(product), "queueSids"},
 		"statistics backwards":   {get, queues + "/" + waits + "/Statistics?StartDate=2026-01-02T00:00:00Z&EndDate=2026-01-01T00:00:00Z", nil, wrongParameter(product), ""},
 	})
 }
 
-func refuseWorkflows(t *testing.T, f *front) {
+func refuseWorkflows(t *testing.T, f *httpEnvironment) {
 	const product = "TaskRouter"
 	service := f.unlimited(t)
 	workflows := service.inWorkspace("/Workflows")
@@ -679,7 +680,7 @@ func refuseWorkflows(t *testing.T, f *front) {
 	})
 }
 
-func refuseActivities(t *testing.T, f *front) {
+func refuseActivities(t *testing.T, f *httpEnvironment) {
 	const product = "TaskRouter"
 	service := f.unlimited(t)
 	activities := service.inWorkspace("/Activities")
@@ -696,7 +697,7 @@ func refuseActivities(t *testing.T, f *front) {
 	})
 }
 
-func refuseWorkspace(t *testing.T, f *front) {
+func refuseWorkspace(t *testing.T, f *httpEnvironment) {
 	const product = "TaskRouter"
 	service := f.unlimited(t)
 	refuseAll(t, service, map[string]wrong{
@@ -711,7 +712,7 @@ func refuseWorkspace(t *testing.T, f *front) {
 	require.Empty(t, its(shown.EventCallbackUrl))
 }
 
-func refuseConversations(t *testing.T, f *front) {
+func refuseConversations(t *testing.T, f *httpEnvironment) {
 	const product = "Conversations"
 	service := f.unlimited(t)
 	conversations := conversationsHost + "/v1/Conversations"
@@ -753,7 +754,7 @@ func refuseConversations(t *testing.T, f *front) {
 	require.Empty(t, bodies(t, service, i.conversation), "what was refused isn't written")
 }
 
-func refuseInteractions(t *testing.T, f *front) {
+func refuseInteractions(t *testing.T, f *httpEnvironment) {
 	const product = "Flex"
 	service := f.unlimited(t)
 	interactions := flexHost + "/v1/Interactions"
@@ -792,7 +793,7 @@ func refuseInteractions(t *testing.T, f *front) {
 	service.requireStatus(i.task, "assigned")
 }
 
-func refuseParticipants(t *testing.T, f *front) {
+func refuseParticipants(t *testing.T, f *httpEnvironment) {
 	const product = "Flex"
 	service := f.unlimited(t)
 	i := service.startsWithAlice()
@@ -818,7 +819,7 @@ func refuseParticipants(t *testing.T, f *front) {
 	requireError(t, service.call(post, participants+"/"+participant(i.task), form("Status", "wrapup")), refusal{http.StatusConflict, 45354, conversation.CodeConversationClosed})
 }
 
-func refuseNotes(t *testing.T, f *front) {
+func refuseNotes(t *testing.T, f *httpEnvironment) {
 	const product = "Flex"
 	service := f.unlimited(t)
 	i, other := service.startsWithAlice(), service.startsWithAlice()
@@ -845,15 +846,15 @@ func refuseNotes(t *testing.T, f *front) {
 }
 
 // refuseOvertaken requires that a change with the ETag of an outdated version is refused.
-func refuseOvertaken(t *testing.T, f *front) {
+func refuseOvertaken(t *testing.T, f *httpEnvironment) {
 	service := f.unlimited(t)
 	p := service.waiting()
 	task := service.inWorkspace("/Tasks/" + p["task"])
 	tag := func(address string) string {
 		got := service.call(get, address, nil)
-		require.Equal(t, http.StatusOK, got.status)
-		require.NotEmpty(t, got.header.Get("ETag"))
-		return got.header.Get("ETag")
+		require.Equal(t, http.StatusOK, got.Status)
+		require.NotEmpty(t, got.Header.Get("ETag"))
+		return got.Header.Get("ETag")
 	}
 	stale := tag(task)
 	claimed := service.does(http.StatusCreated, post, task+"/Reservations", form("WorkerSid", conversation.AgentSID("alice")))

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // printedDev is the output of `baton dev --json`.
@@ -37,9 +37,9 @@ func (u *user) runsDevAsJSON(t *testing.T) (*process, printedDev) {
 	dev := launch(t, "baton dev", have(t, batonProgram), u.environment(t),
 		"dev", "--data", u.data, "--temporal", "127.0.0.1:0", "--ui", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json")
 	var printed printedDev
-	waitFor(t, patience, "everything runs", func() bool {
-		require.True(t, dev.runs(), "baton dev has ended: %s%s", dev.stdout.tail(), dev.stderr.tail())
-		return json.Unmarshal([]byte(dev.stdout.String()), &printed) == nil
+	waitFor(t, testenv.Patience, "everything runs", func() bool {
+		require.True(t, dev.Runs(), "baton dev has ended: %s%s", dev.Stdout.Tail(), dev.Stderr.Tail())
+		return json.Unmarshal([]byte(dev.Stdout.String()), &printed) == nil
 	})
 	return dev, printed
 }
@@ -58,18 +58,11 @@ func asks(t *testing.T, user, secret, address string, form url.Values) told {
 	if form != nil {
 		method = http.MethodPost
 	}
-	request, err := http.NewRequestWithContext(in(t, patience), method, address, strings.NewReader(form.Encode()))
-	require.NoError(t, err)
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.SetBasicAuth(user, secret)
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
+	answer, err := testenv.Call(in(t, testenv.Patience), http.DefaultClient, testenv.Request{Method: method, URL: address, User: user, Secret: secret, Body: form})
 	require.NoError(t, err)
 	answered := told{}
-	require.NoError(t, json.Unmarshal(body, &answered), "%s", body)
-	answered.Status = response.StatusCode
+	require.NoError(t, answer.Decode(&answered))
+	answered.Status = answer.Status
 	return answered
 }
 

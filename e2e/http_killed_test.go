@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -27,48 +25,28 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
-// openForLong opens a centre whose restarted gateways keep one address and may send webhooks to this machine.
-func openForLong(t *testing.T, random *rand.Rand) *front {
+// openForLong opens an environment whose restarted gateways keep one address and may send webhooks to this machine.
+func openForLong(t *testing.T) *httpEnvironment {
 	t.Helper()
-	f := &front{centre: openCentre(t, nil)}
+	f := &httpEnvironment{environment: openEnvironment(t, nil)}
 	f.startWorker(t)
 	var err error
-	f.account, err = desk.ReadAccount(in(t, patience), f.desk)
+	f.account, err = desk.ReadAccount(in(t, testenv.Patience), f.Desk)
 	require.NoError(t, err)
-	f.gateway = &gateway{url: "http://" + addressForLong(t, random)}
+	address, err := testenv.FreeAddress(t.Context())
+	require.NoError(t, err)
+	f.gateway = &gateway{URL: "http://" + address}
 	f.gateway.process = f.startAgain(t)
 	return f
 }
 
 // startAgain starts a gateway at the address of the previous ones, and returns when it serves.
-func (f *front) startAgain(t *testing.T) *process {
+func (f *httpEnvironment) startAgain(t *testing.T) *process {
 	t.Helper()
-	f.gateways++
-	g := launch(t, fmt.Sprintf("gateway %d", f.gateways), have(t, gatewayProgram),
-		environment("BATON_DATABASE="+f.url, "TEMPORAL_ADDRESS="+f.server.Address,
-			"BATON_HTTP="+strings.TrimPrefix(f.gateway.url, "http://"), "BATON_WEBHOOK_ALLOW=127.0.0.0/8"))
-	waitFor(t, patience, "the gateway serves", func() bool {
-		require.True(t, g.runs(), "the gateway has ended: %s", g.stderr.tail())
-		return strings.Contains(g.stderr.String(), "gateway started")
-	})
-	return g
-}
-
-// addressForLong returns an address at which servers can be started one after the other. It avoids the ports that
-// the system assigns to clients: a client that connects to such a port while no server listens can connect to
-// itself, and then keeps the port in use.
-func addressForLong(t *testing.T, random *rand.Rand) string {
-	t.Helper()
-	for {
-		address := fmt.Sprintf("127.0.0.1:%d", 10_000+random.IntN(20_000))
-		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
-		if err == nil {
-			require.NoError(t, listener.Close())
-			return address
-		}
-	}
+	return f.startGateway(t, "BATON_HTTP="+strings.TrimPrefix(f.gateway.URL, "http://"), "BATON_WEBHOOK_ALLOW=127.0.0.0/8").process
 }
 
 // asked is a request that changes something, with the SID in its answer.
@@ -101,7 +79,7 @@ var errRefused = errors.New("refused")
 // token, until it is answered, because a gateway may have died before, while or after it carried the request out.
 // After the first refusal it does nothing more.
 type insistent struct {
-	front *front
+	front *httpEnvironment
 	ctx   context.Context //nolint:containedctx // a client lives as long as its script
 	http  *http.Client
 	// told is called after every answer; lost counts the requests that a gateway accepted and did not answer.
@@ -175,30 +153,23 @@ func (c *insistent) insists(method string, a *asked) answeredWith {
 func (c *insistent) once(method string, a *asked) (answered answeredWith, err error) {
 	ctx, cancel := context.WithTimeout(c.ctx, 3*answerWithin)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, c.front.gateway.url+a.path, strings.NewReader(a.body))
-	if err != nil {
-		return answered, err
+	r := testenv.Request{
+		Method: method, URL: c.front.gateway.URL + a.path, User: c.front.account.SID, Secret: c.front.account.AuthToken,
+		Body: testenv.Text{Type: a.kind, Content: a.body}, Header: http.Header{},
 	}
-	request.SetBasicAuth(c.front.account.SID, c.front.account.AuthToken)
-	request.Header.Set("Content-Type", a.kind)
 	if a.token != "" {
-		request.Header.Set(a.header, a.token)
+		r.Header.Set(a.header, a.token)
 	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return answered, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
+	answer, err := testenv.Call(ctx, c.http, r)
 	switch {
 	case err != nil:
 		return answered, err
-	case response.StatusCode == http.StatusServiceUnavailable:
-		return answered, fmt.Errorf("not now: %s", text)
-	case response.StatusCode >= http.StatusMultipleChoices:
-		return answered, fmt.Errorf("%w with %d %s", errRefused, response.StatusCode, text)
+	case answer.Status == http.StatusServiceUnavailable:
+		return answered, fmt.Errorf("not now: %s", answer.Text)
+	case answer.Status >= http.StatusMultipleChoices:
+		return answered, fmt.Errorf("%w with %d %s", errRefused, answer.Status, answer.Text)
 	}
-	return answered, json.Unmarshal(text, &answered)
+	return answered, answer.Decode(&answered)
 }
 
 // talk is a conversation from its start to its last wrapup, as the requests of one client.
@@ -294,8 +265,8 @@ func TestARequestRepeatedToAKilledGatewayHasOneEffect(t *testing.T) {
 	t.Parallel()
 	const talks, rounds, kills = 9, 8, 8
 	random := moments(t)
-	f := openForLong(t, random)
-	ctx := in(t, 2*patience)
+	f := openForLong(t)
+	ctx := in(t, 2*testenv.Patience)
 	answers, lost := make(chan struct{}, 100_000), &atomic.Int64{}
 	client := func() *insistent {
 		network := &http.Transport{}
@@ -326,7 +297,7 @@ func TestARequestRepeatedToAKilledGatewayHasOneEffect(t *testing.T) {
 			}
 		}
 		within(random, 20*time.Millisecond)
-		gateway.kill()
+		gateway.Kill()
 		killed++
 		gateway = f.startAgain(t)
 	}
@@ -360,7 +331,7 @@ func TestARequestRepeatedToAKilledGatewayHasOneEffect(t *testing.T) {
 		k.end()
 		require.NoError(t, k.err)
 		f.closed(t, k.conversation)
-		requireAgreement(t, f.centre, k.conversation)
+		requireAgreement(t, f.environment, k.conversation)
 		last := k.did[len(k.did)-1]
 		again, err := k.once(http.MethodPost, last)
 		require.NoError(t, err, "%s %s", last.path, last.body)
@@ -371,7 +342,7 @@ func TestARequestRepeatedToAKilledGatewayHasOneEffect(t *testing.T) {
 // requireOneEffectEach requires exactly the effects of the talk's requests, and a desk that agrees.
 func (k *talk) requireOneEffectEach(t *testing.T) {
 	t.Helper()
-	record := requireAgreement(t, k.front.centre, k.conversation)[k.conversation]
+	record := requireAgreement(t, k.front.environment, k.conversation)[k.conversation]
 	commands := commandsToBegin + 3 // transfer, accept, wrapup
 	if k.toQueue {
 		commands++ // the desk's match
@@ -384,35 +355,35 @@ func (k *talk) requireOneEffectEach(t *testing.T) {
 	require.Equal(t, conversation.TransferCompleted, record.Transfers[0].Status)
 	require.Empty(t, record.Refusals)
 
-	ctx := in(t, patience)
-	messages, err := desk.ReadTranscript(ctx, k.front.desk, k.conversation, desk.AsSystem())
+	ctx := in(t, testenv.Patience)
+	messages, err := desk.ReadTranscript(ctx, k.front.Desk, k.conversation, desk.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, messages, 2)
 	require.Equal(t, "alice", messages[1].From)
-	notes, err := desk.ListNotes(ctx, k.front.desk, k.conversation, desk.AsSystem())
+	notes, err := desk.ListNotes(ctx, k.front.Desk, k.conversation, desk.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, notes, 1)
 	require.Equal(t, record.Transfers[0].Note, notes[0].SID)
-	added, err := desk.ListParticipants(ctx, k.front.desk, k.conversation)
+	added, err := desk.ListParticipants(ctx, k.front.Desk, k.conversation)
 	require.NoError(t, err)
 	require.Len(t, added, 2)
 }
 
 // requireMadeOnce requires that each requested agent and queue exists, and none twice.
-func requireMadeOnce(t *testing.T, f *front, talks, rounds int) {
+func requireMadeOnce(t *testing.T, f *httpEnvironment, talks, rounds int) {
 	t.Helper()
-	ctx := in(t, patience)
-	conversations, err := desk.ConversationListPage(ctx, f.desk, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage})
+	ctx := in(t, testenv.Patience)
+	conversations, err := desk.ConversationListPage(ctx, f.Desk, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage})
 	require.NoError(t, err)
 	require.Len(t, conversations.Entries, talks, "conversations, drafts among them")
 
 	counted := map[string]int{}
-	agents, err := desk.ListAgents(ctx, f.desk)
+	agents, err := desk.ListAgents(ctx, f.Desk)
 	require.NoError(t, err)
 	for _, a := range agents {
 		counted[a.FriendlyName]++
 	}
-	queues, err := desk.ListQueues(ctx, f.desk)
+	queues, err := desk.ListQueues(ctx, f.Desk)
 	require.NoError(t, err)
 	for _, q := range queues {
 		counted[q.FriendlyName]++
@@ -420,12 +391,12 @@ func requireMadeOnce(t *testing.T, f *front, talks, rounds int) {
 			require.Equal(t, []string{strings.Replace(q.Name, "queue", "worker", 1)}, q.Members)
 		}
 	}
-	activities, err := desk.ListActivities(ctx, f.desk)
+	activities, err := desk.ListActivities(ctx, f.Desk)
 	require.NoError(t, err)
 	for _, a := range activities {
 		counted[a.Name]++
 	}
-	workflows, err := desk.ListWorkflows(ctx, f.desk)
+	workflows, err := desk.ListWorkflows(ctx, f.Desk)
 	require.NoError(t, err)
 	for _, w := range workflows {
 		counted[w.FriendlyName]++
@@ -438,7 +409,7 @@ func requireMadeOnce(t *testing.T, f *front, talks, rounds int) {
 	require.Len(t, agents, rounds+2, "and alice and bob")
 	require.Len(t, queues, rounds+2, "and support and billing")
 	for name, made := range map[conversation.EventName]int{desk.EventAgentCreated: rounds + 2, desk.EventQueueCreated: rounds + 2} {
-		happened, err := desk.EventPage(ctx, f.desk, desk.EventFilter{Name: name}, desk.Page{Limit: desk.MaxPage})
+		happened, err := desk.EventPage(ctx, f.Desk, desk.EventFilter{Name: name}, desk.Page{Limit: desk.MaxPage})
 		require.NoError(t, err)
 		require.Len(t, happened.Entries, made, "the feed tells of each %s once", name)
 	}
@@ -463,15 +434,15 @@ type receiver struct {
 }
 
 // newReceiver opens a receiver and sends the workspace's events to it from now on.
-func (f *front) newReceiver(t *testing.T, random *rand.Rand) *receiver {
+func (f *httpEnvironment) newReceiver(t *testing.T) *receiver {
 	t.Helper()
-	r := &receiver{t: t, address: addressForLong(t, random), token: f.account.AuthToken}
+	address, err := testenv.FreeAddress(t.Context())
+	require.NoError(t, err)
+	r := &receiver{t: t, address: address, token: f.account.AuthToken}
 	r.url = "http://" + r.address + "/events?from=baton"
 	r.open()
 	t.Cleanup(r.close)
-	set := asks(t, f.account.SID, f.account.AuthToken, f.gateway.url+"/v1/Workspaces/"+conversation.SameSID(desk.PrefixWorkspace, f.account.SID),
-		url.Values{"EventCallbackUrl": {r.url}})
-	require.Equal(t, http.StatusOK, set.Status)
+	f.admin(t).does(http.StatusOK, http.MethodPost, f.admin(t).inWorkspace(""), form("EventCallbackUrl", r.url))
 	return r
 }
 
@@ -479,7 +450,7 @@ func (r *receiver) open() {
 	r.t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(context.WithoutCancel(r.t.Context()), "tcp", r.address)
 	require.NoError(r.t, err)
-	r.server = &http.Server{Handler: r, ReadHeaderTimeout: patience}
+	r.server = &http.Server{Handler: r, ReadHeaderTimeout: testenv.Patience}
 	go func(server *http.Server) { _ = server.Serve(listener) }(r.server) // until it is closed
 }
 
@@ -546,11 +517,11 @@ func (r *receiver) positions() []int64 {
 }
 
 // fed returns the events of the event log, by conversation and in order.
-func fed(t *testing.T, c *centre, sids ...string) map[string][]int64 {
+func fed(t *testing.T, c *environment, sids ...string) map[string][]int64 {
 	t.Helper()
 	events := map[string][]int64{}
 	for after := int64(0); ; {
-		page, err := desk.ConversationEvents(in(t, patience), c.desk, after, 1000)
+		page, err := desk.ConversationEvents(in(t, testenv.Patience), c.Desk, after, 1000)
 		require.NoError(t, err)
 		for _, e := range page {
 			after = e.Position
@@ -565,7 +536,7 @@ func fed(t *testing.T, c *centre, sids ...string) map[string][]int64 {
 }
 
 // wasToldAll reports whether every event of these conversations has arrived.
-func (r *receiver) wasToldAll(c *centre, sids ...string) bool {
+func (r *receiver) wasToldAll(c *environment, sids ...string) bool {
 	r.t.Helper()
 	came := map[int64]bool{}
 	for _, position := range r.positions() {
@@ -581,7 +552,7 @@ func (r *receiver) wasToldAll(c *centre, sids ...string) bool {
 
 // requireToldInOrder requires that the events of each conversation arrived in order, each at least once, and all of
 // them signed.
-func (r *receiver) requireToldInOrder(c *centre, sids ...string) {
+func (r *receiver) requireToldInOrder(c *environment, sids ...string) {
 	r.t.Helper()
 	of := map[int64]string{}
 	events := fed(r.t, c, sids...)
@@ -617,18 +588,18 @@ func TestWebhooksOutliveTheirReceiverAndTheirGateway(t *testing.T) {
 	t.Parallel()
 	const talks, cycles, ends = 6, 8, 4
 	random := moments(t)
-	f := openForLong(t, random)
-	r := f.newReceiver(t, random)
-	passed := startRelays(t, f.centre, talks, cycles)
+	f := openForLong(t)
+	r := f.newReceiver(t)
+	passed := startRelays(t, f.environment, talks, cycles)
 	gateway, ended := f.gateway.process, 0
 	for ended < ends && passed.after(5+random.IntN(20)) {
 		within(random, 30*time.Millisecond)
 		if ended == 0 { // at least once, while a webhook is being delivered
-			r.hold(gateway.kill)
+			r.hold(gateway.Kill)
 		}
 		r.close()
 		passed.after(random.IntN(5)) // in any order
-		gateway.kill()
+		gateway.Kill()
 		passed.after(random.IntN(5))
 		r.open()
 		gateway = f.startAgain(t)
@@ -636,15 +607,15 @@ func TestWebhooksOutliveTheirReceiverAndTheirGateway(t *testing.T) {
 	}
 	passed.requireNothingLostOrDoubled()
 	require.Equal(t, ends, ended, "the work was done before the ends: give it more cycles")
-	waitFor(t, 2*patience, "the receiver is told everything", func() bool { return r.wasToldAll(f.centre) })
-	r.requireToldInOrder(f.centre)
-	require.Len(t, fed(t, f.centre), talks)
+	waitFor(t, 2*testenv.Patience, "the receiver is told everything", func() bool { return r.wasToldAll(f.environment) })
+	r.requireToldInOrder(f.environment)
+	require.Len(t, fed(t, f.environment), talks)
 }
 
 // startMarked starts a conversation whose webhooks contain a word that marks them.
-func (f *front) startMarked(t *testing.T, word string) string {
+func (f *httpEnvironment) startMarked(t *testing.T, word string) string {
 	t.Helper()
-	sid, err := f.baton.Start(in(t, patience), conversation.StartCommand{
+	sid, err := f.Baton.Start(in(t, testenv.Patience), conversation.StartCommand{
 		Channel: conversation.ChannelWeb, Queue: "support", Attributes: conversation.Attributes{"marked": baton.Attribute(word)},
 	})
 	require.NoError(t, err)
@@ -658,12 +629,11 @@ func isMarked(webhook url.Values, word string) bool {
 
 func TestWebhooksThatAreSlowOrRefused(t *testing.T) {
 	t.Parallel()
-	random := moments(t)
-	f := openForLong(t, random)
-	r := f.newReceiver(t, random)
+	f := openForLong(t)
+	r := f.newReceiver(t)
 	m := &moody{release: make(chan struct{}), held: make(chan struct{}, 1000)}
 	r.answer(m.answer)
-	t.Cleanup(func() { require.NotContains(t, f.gateway.stderr.String(), f.account.AuthToken, "in the log") })
+	t.Cleanup(func() { require.NotContains(t, f.gateway.Stderr.String(), f.account.AuthToken, "in the log") })
 	t.Run("a slow one delays no other", func(t *testing.T) {
 		t.Parallel()
 		requireOthersMeanwhile(t, f, r, m)
@@ -694,7 +664,7 @@ func (m *moody) answer(webhook url.Values) int {
 }
 
 // A receiver that is slow for the events of one conversation gets those of all others meanwhile.
-func requireOthersMeanwhile(t *testing.T, f *front, r *receiver, m *moody) {
+func requireOthersMeanwhile(t *testing.T, f *httpEnvironment, r *receiver, m *moody) {
 	t.Helper()
 	slow := f.startMarked(t, "slow")
 	<-m.held
@@ -711,24 +681,24 @@ func requireOthersMeanwhile(t *testing.T, f *front, r *receiver, m *moody) {
 	}
 	f.offered(t, slow, "alice")
 	f.do(t, slow, conversation.AcceptCommand{Agent: "alice"})
-	requireAgreement(t, f.centre, append(others, slow)...)
-	waitFor(t, patience, "the others' events", func() bool { return r.wasToldAll(f.centre, others...) })
-	require.False(t, r.wasToldAll(f.centre, slow))
-	first := fed(t, f.centre, slow)[slow][0]
+	requireAgreement(t, f.environment, append(others, slow)...)
+	waitFor(t, testenv.Patience, "the others' events", func() bool { return r.wasToldAll(f.environment, others...) })
+	require.False(t, r.wasToldAll(f.environment, slow))
+	first := fed(t, f.environment, slow)[slow][0]
 	require.NotContains(t, r.positions(), first, "it is still under way")
 
 	close(m.release)
-	waitFor(t, patience, "the slow conversation's events", func() bool { return r.wasToldAll(f.centre, slow) })
-	r.requireToldInOrder(f.centre, append(others, slow)...)
+	waitFor(t, testenv.Patience, "the slow conversation's events", func() bool { return r.wasToldAll(f.environment, slow) })
+	r.requireToldInOrder(f.environment, append(others, slow)...)
 }
 
 // A webhook that is refused for a day is dead, and the webhooks of other conversations continue. The command line
 // lists it and redelivers it.
-func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
+func requireDeadDeliveredAgain(t *testing.T, f *httpEnvironment, r *receiver, m *moody) {
 	t.Helper()
 	webhooks := func(args ...string) result {
 		t.Helper()
-		return execute(t, have(t, batonProgram), environment("BATON_DATABASE="+f.url), append([]string{"webhooks"}, args...)...)
+		return execute(t, have(t, batonProgram), f.Variables(), append([]string{"webhooks"}, args...)...)
 	}
 	var shown struct {
 		Waiting int `json:"waiting"`
@@ -746,9 +716,9 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 		require.NoError(t, json.Unmarshal([]byte(printed.stdout), &shown))
 	}
 	sid, another := f.startMarked(t, "refused"), f.startMarked(t, "taken")
-	waitFor(t, patience, "a refused webhook", func() bool { return m.refused.Load() > 0 })
-	waitFor(t, patience, "the other conversation's events", func() bool {
-		return len(fed(t, f.centre, another)[another]) > 0 && r.wasToldAll(f.centre, another)
+	waitFor(t, testenv.Patience, "a refused webhook", func() bool { return m.refused.Load() > 0 })
+	waitFor(t, testenv.Patience, "the other conversation's events", func() bool {
+		return len(fed(t, f.environment, another)[another]) > 0 && r.wasToldAll(f.environment, another)
 	})
 	show()
 	require.Empty(t, shown.Dead)
@@ -757,13 +727,13 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 
 	// Instead of waiting for a day, the test backdates the attempts in the desk's file.
 	f.aged(t, sid, 25*time.Hour)
-	waitFor(t, patience, "a dead webhook", func() bool {
+	waitFor(t, testenv.Patience, "a dead webhook", func() bool {
 		show()
 		return len(shown.Dead) == 1
 	})
-	events := fed(t, f.centre, sid)[sid]
+	events := fed(t, f.environment, sid)[sid]
 	dead, behind := events[0], events[1]
-	waitFor(t, patience, "the webhook behind it", func() bool { return slices.Contains(r.positions(), behind) })
+	waitFor(t, testenv.Patience, "the webhook behind it", func() bool { return slices.Contains(r.positions(), behind) })
 	deadSID := shown.Dead[0].Event
 	_, position, _ := desk.EventPosition(deadSID)
 	require.Equal(t, dead, position)
@@ -777,8 +747,8 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 	redelivered := webhooks("redeliver", "--all")
 	require.Equal(t, exitDone, redelivered.code, "%s", redelivered.stderr)
 	require.Contains(t, redelivered.stdout, "delivered again: 1\n")
-	waitFor(t, patience, "the dead webhook", func() bool { return r.wasToldAll(f.centre, sid) })
-	waitFor(t, patience, "nothing to deliver", func() bool {
+	waitFor(t, testenv.Patience, "the dead webhook", func() bool { return r.wasToldAll(f.environment, sid) })
+	waitFor(t, testenv.Patience, "nothing to deliver", func() bool {
 		show()
 		return shown.Waiting == 0 && len(shown.Dead) == 0
 	})
@@ -786,12 +756,12 @@ func requireDeadDeliveredAgain(t *testing.T, f *front, r *receiver, m *moody) {
 }
 
 // aged backdates the first attempts of the conversation's webhooks in the desk's file.
-func (f *front) aged(t *testing.T, stream string, by time.Duration) {
+func (f *httpEnvironment) aged(t *testing.T, stream string, by time.Duration) {
 	t.Helper()
-	database, err := sql.Open("sqlite", "file:"+f.database+"?_pragma=busy_timeout(10000)")
+	database, err := sql.Open("sqlite", "file:"+f.DeskFile()+"?_pragma=busy_timeout(10000)")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, database.Close()) }()
-	changed, err := database.ExecContext(in(t, patience), `UPDATE webhooks SET first_at = first_at - $2 WHERE stream = $1 AND attempts > 0`, stream, by.Microseconds())
+	changed, err := database.ExecContext(in(t, testenv.Patience), `UPDATE webhooks SET first_at = first_at - $2 WHERE stream = $1 AND attempts > 0`, stream, by.Microseconds())
 	require.NoError(t, err)
 	count, err := changed.RowsAffected()
 	require.NoError(t, err)

@@ -87,7 +87,7 @@ type growing struct {
 // directions.
 func TestHTTPLists(t *testing.T) { //nolint:tparallel // one list grows at a time
 	t.Parallel()
-	f := openFront(t)
+	f := openHTTP(t)
 	listTasksAsAsked(t, f)
 	service := f.unlimited(t)
 	transcript := service.opens()
@@ -131,7 +131,7 @@ func (a *api) opens() string {
 }
 
 // hired adds an agent who only gets tasks sent to them directly.
-func (f *front) hired(t *testing.T) string {
+func (f *httpEnvironment) hired(t *testing.T) string {
 	t.Helper()
 	name := f.unlimited(t).unused("paged")
 	f.hire(t, name, 1000)
@@ -233,7 +233,7 @@ func requireOnce(t *testing.T, wanted, read []string) {
 }
 
 // listTasksAsAsked lists all tasks with every filter and order.
-func listTasksAsAsked(t *testing.T, f *front) {
+func listTasksAsAsked(t *testing.T, f *httpEnvironment) {
 	t.Helper()
 	service := f.unlimited(t)
 	first, second := f.nobodys(t, "first"), f.nobodys(t, "second")

@@ -11,13 +11,14 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // Administrators decide with Twilio's library which agents are on which queue, and which task goes where.
 func TestHTTPQueuesAndWorkersAreAdministered(t *testing.T) {
 	t.Parallel()
-	f := openFront(t)
-	for name, part := range map[string]func(*testing.T, *front){
+	f := openHTTP(t)
+	for name, part := range map[string]func(*testing.T, *httpEnvironment){
 		"members follow attributes and expressions": membersFollow, "a waiting task finds who matches now": waitingTaskFindsWhoMatches,
 		"workers and queues are chosen by expressions": chosenByExpressions, "workflows choose the queue": workflowsChoose,
 		"activities are made and used": activitiesAreUsed, "capacity is how much an agent takes": capacityBounds,
@@ -94,7 +95,7 @@ func (a *api) queuedIn(queue string) string {
 	return its(a.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(queue)).Sid)
 }
 
-func membersFollow(t *testing.T, f *front) {
+func membersFollow(t *testing.T, f *httpEnvironment) {
 	service := f.unlimited(t)
 	// Skills that no other agent in these tests has.
 	dora, emil := service.employs("dora", `{"skills":["invoices","french"],"level":3}`), service.employs("emil", `{"skills":["sales"],"level":1}`)
@@ -120,11 +121,11 @@ func membersFollow(t *testing.T, f *front) {
 	require.Equal(t, 2, figures.TotalEligibleWorkers)
 	require.Equal(t, 3, figures.TotalTasks)
 	require.InDelta(t, 3, its(figures.TasksByStatus).(map[string]any)["assigned"], 0)
-	bulk := service.does(http.StatusOK, http.MethodPost, service.inWorkspace("/TaskQueues/RealTimeStatistics"), asJSON{map[string]any{"queueSids": []string{queue}}})
+	bulk := service.does(http.StatusOK, http.MethodPost, service.inWorkspace("/TaskQueues/RealTimeStatistics"), testenv.JSON{Value: map[string]any{"queueSids": []string{queue}}})
 	require.InDelta(t, 1, bulk["task_queue_response_count"], 0)
 }
 
-func waitingTaskFindsWhoMatches(t *testing.T, f *front) {
+func waitingTaskFindsWhoMatches(t *testing.T, f *httpEnvironment) {
 	service := f.unlimited(t)
 	gina := service.employs("gina", `{"languages":["de"]}`)
 	queue := service.targets("icelandic", `languages HAS "is"`)
@@ -145,7 +146,7 @@ func waitingTaskFindsWhoMatches(t *testing.T, f *front) {
 	service.requireStatus(service.queuedIn(queue), "pending")
 }
 
-func chosenByExpressions(t *testing.T, f *front) {
+func chosenByExpressions(t *testing.T, f *httpEnvironment) {
 	service := f.unlimited(t)
 	hugo := service.employs("hugo", `{"team":"chosen","level":2,"address":{"city":"Zürich"}}`)
 	iris := service.employs("iris", `{"team":"chosen","level":5,"phones":["+41"]}`)
@@ -195,7 +196,7 @@ func chosenByExpressions(t *testing.T, f *front) {
 	require.Equal(t, `name IN ["alice"]`, its(support.TargetWorkers), "members that were named one by one")
 }
 
-func workflowsChoose(t *testing.T, f *front) {
+func workflowsChoose(t *testing.T, f *httpEnvironment) {
 	service := f.unlimited(t)
 	large, french, rest := f.nobodys(t, "large-orders"), f.nobodys(t, "french-orders"), f.nobodys(t, "other-orders")
 	configuration := fmt.Sprintf(`{"task_routing":{"filters":[
@@ -245,10 +246,10 @@ func workflowsChoose(t *testing.T, f *front) {
 	requireRefused(t, err, gone("TaskRouter"))
 }
 
-// settled returns the centre's settings.
-func settled(t *testing.T, f *front) conversation.Settings {
+// settled returns the environment's settings.
+func settled(t *testing.T, f *httpEnvironment) conversation.Settings {
 	t.Helper()
-	settings, err := desk.ReadSettings(in(t, patience), f.desk)
+	settings, err := desk.ReadSettings(in(t, testenv.Patience), f.Desk)
 	require.NoError(t, err)
 	return settings
 }
@@ -256,13 +257,13 @@ func settled(t *testing.T, f *front) conversation.Settings {
 // awaitStatus waits until the task is in the status.
 func (a *api) awaitStatus(task, status string) {
 	a.t.Helper()
-	waitFor(a.t, patience, "task "+task+" is "+status, func() bool {
+	waitFor(a.t, testenv.Patience, "task "+task+" is "+status, func() bool {
 		now, _ := a.now(task)
 		return its(now.AssignmentStatus) == status
 	})
 }
 
-func activitiesAreUsed(t *testing.T, f *front) {
+func activitiesAreUsed(t *testing.T, f *httpEnvironment) {
 	service := f.unlimited(t)
 	activity := func(name string, takes bool) string {
 		added, err := service.TaskrouterV1.CreateActivity(service.workspace, (&taskapi.CreateActivityParams{}).SetFriendlyName(name).SetAvailable(takes))
@@ -319,7 +320,7 @@ func activitiesAreUsed(t *testing.T, f *front) {
 	require.NoError(t, service.TaskrouterV1.DeleteActivity(service.workspace, training))
 }
 
-func capacityBounds(t *testing.T, f *front) {
+func capacityBounds(t *testing.T, f *httpEnvironment) {
 	service := f.unlimited(t)
 	lena := service.employs("lena", `{"knows":"capacity"}`)
 	queue := service.targets("capacity", `knows == "capacity"`)
@@ -366,7 +367,7 @@ func capacityBounds(t *testing.T, f *front) {
 	require.Equal(t, map[string]int{"web": 3, "sms": 2, "whatsapp": 1, "messenger": 0, "chat": 0, "email": 0}, loads)
 }
 
-func renamedAndRemoved(t *testing.T, f *front) {
+func renamedAndRemoved(t *testing.T, f *httpEnvironment) {
 	service := f.unlimited(t)
 	added, err := service.TaskrouterV1.CreateWorker(service.workspace, (&taskapi.CreateWorkerParams{}).SetFriendlyName("Mona Müller (Zürich)"))
 	require.NoError(t, err)

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 const (
@@ -27,7 +27,7 @@ const (
 	claims = 40
 )
 
-// racer sends requests and reads only the status and the header of the answer, so that two requests are as close
+// racer sends requests without the checks of [api], so that two requests are as close
 // together as possible.
 type racer struct {
 	client             *http.Client
@@ -35,39 +35,31 @@ type racer struct {
 	workspace          string
 }
 
-func (f *front) racer(t *testing.T) *racer {
+func (f *httpEnvironment) racer(t *testing.T) *racer {
 	t.Helper()
 	network := &http.Transport{MaxIdleConnsPerHost: 4 * lanes}
 	t.Cleanup(network.CloseIdleConnections)
-	key, secret, err := desk.AddKey(in(t, patience), f.desk, desk.Key{Name: "racer", Role: desk.KeyService, RateLimit: 1_000_000})
+	key, secret, err := desk.AddKey(in(t, testenv.Patience), f.Desk, desk.Key{Name: "racer", Role: desk.KeyService, RateLimit: 1_000_000})
 	require.NoError(t, err)
 	return &racer{
-		client: &http.Client{Transport: network, Timeout: patience}, base: f.gateway.url, user: key.SID, secret: secret,
+		client: &http.Client{Transport: network, Timeout: testenv.Patience}, base: f.gateway.URL, user: key.SID, secret: secret,
 		workspace: "/v1/Workspaces/" + conversation.SameSID(desk.PrefixWorkspace, f.account.SID),
 	}
 }
 
 // send returns the status and the ETag of the answer. A body that begins with { is sent as JSON.
 func (r *racer) send(ctx context.Context, method, path, body, ifMatch string) (status int, tag string, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, r.base+path, strings.NewReader(body))
-	if err != nil {
-		return 0, "", err
+	request := testenv.Request{
+		Method: method, URL: r.base + path, User: r.user, Secret: r.secret, Body: testenv.Text{Type: "application/x-www-form-urlencoded", Content: body}, Header: http.Header{},
 	}
-	request.SetBasicAuth(r.user, r.secret)
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if strings.HasPrefix(body, "{") {
-		request.Header.Set("Content-Type", "application/json")
+		request.Body = testenv.Text{Type: "application/json", Content: body}
 	}
 	if ifMatch != "" {
 		request.Header.Set("If-Match", ifMatch)
 	}
-	answered, err := r.client.Do(request)
-	if err != nil {
-		return 0, "", err
-	}
-	defer func() { _ = answered.Body.Close() }()
-	_, err = io.Copy(io.Discard, answered.Body)
-	return answered.StatusCode, answered.Header.Get("ETag"), err
+	answer, err := testenv.Call(ctx, r.client, request)
+	return answer.Status, answer.Header.Get("ETag"), err
 }
 
 // has sends a request that must be answered with the status. It retries while Baton is too busy (503).
@@ -107,13 +99,13 @@ func (r *racer) both(ctx context.Context, paths, bodies [2]string, ifMatch strin
 // heat transfers the conversation from the agent who has it under that task, lets two clients accept the one
 // reservation at once, and completes the sender's wrap-up. It returns the two statuses, and the task under which
 // the receiver has the conversation.
-func (f *front) heat(ctx context.Context, r *racer, sid, had, to string, withTag bool) (statuses [2]int, has string, err error) {
+func (f *httpEnvironment) heat(ctx context.Context, r *racer, sid, had, to string, withTag bool) (statuses [2]int, has string, err error) {
 	channel := "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:]
 	if _, err := r.has(ctx, http.StatusCreated, http.MethodPost, channel+"/Transfers",
 		fmt.Sprintf(`{"from":%q,"to":%q}`, participant(had), conversation.AgentSID(to))); err != nil {
 		return statuses, "", err
 	}
-	record, err := f.baton.State(ctx, sid)
+	record, err := f.Baton.State(ctx, sid)
 	if err != nil {
 		return statuses, "", err
 	}
@@ -138,16 +130,16 @@ func (f *front) heat(ctx context.Context, r *racer, sid, had, to string, withTag
 // and the other gets the status 412.
 func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 	t.Parallel()
-	f := openFront(t)
+	f := openHTTP(t)
 	r := f.racer(t)
 	sids := make([]string, lanes)
 	for i := range sids {
 		sids[i] = f.beginWithAlice(t)
 	}
-	group, ctx := errgroup.WithContext(in(t, 5*patience))
+	group, ctx := errgroup.WithContext(in(t, 5*testenv.Patience))
 	for i, sid := range sids {
 		group.Go(func() error {
-			record, err := f.baton.State(ctx, sid)
+			record, err := f.Baton.State(ctx, sid)
 			if err != nil {
 				return err
 			}
@@ -171,7 +163,7 @@ func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 		})
 	}
 	require.NoError(t, group.Wait())
-	for sid, record := range requireAgreement(t, f.centre, sids...) {
+	for sid, record := range requireAgreement(t, f.environment, sids...) {
 		require.Len(t, record.Transfers, heats, sid)
 	}
 }
@@ -179,20 +171,20 @@ func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 // TestHTTPOneOfTwoClaimsAtOnceWins: two agents claim one waiting task at once, and one of them gets it.
 func TestHTTPOneOfTwoClaimsAtOnceWins(t *testing.T) {
 	t.Parallel()
-	f := openFront(t)
-	require.NoError(t, desk.AddQueue(t.Context(), f.desk, "night"))
+	f := openHTTP(t)
+	require.NoError(t, desk.AddQueue(t.Context(), f.Desk, "night"))
 	r := f.racer(t)
 	for range claims {
 		sid := f.begin(t, "night")
-		record, err := f.baton.Await(in(t, patience), sid, func(conversation.Record) bool { return true })
+		record, err := f.Baton.Await(in(t, testenv.Patience), sid, func(conversation.Record) bool { return true })
 		require.NoError(t, err)
-		require.NoError(t, desk.AwaitRevision(in(t, patience), f.desk, sid, record.Revision))
+		require.NoError(t, desk.AwaitRevision(in(t, testenv.Patience), f.Desk, sid, record.Revision))
 		path := r.workspace + "/Tasks/" + record.Tasks[0].SID + "/Reservations"
 		claim := func(agent string) string { return url.Values{"WorkerSid": {conversation.AgentSID(agent)}}.Encode() }
-		statuses, err := r.both(in(t, patience), [2]string{path, path}, [2]string{claim("alice"), claim("bob")}, "")
+		statuses, err := r.both(in(t, testenv.Patience), [2]string{path, path}, [2]string{claim("alice"), claim("bob")}, "")
 		require.NoError(t, err)
 		require.Equal(t, [2]int{http.StatusCreated, http.StatusBadRequest}, statuses)
-		_, err = r.has(in(t, patience), http.StatusOK, http.MethodPost, "/v1/Interactions/KD"+sid[2:]+"/Channels/UO"+sid[2:], "Status=closed")
+		_, err = r.has(in(t, testenv.Patience), http.StatusOK, http.MethodPost, "/v1/Interactions/KD"+sid[2:]+"/Channels/UO"+sid[2:], "Status=closed")
 		require.NoError(t, err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // interaction is a conversation as Flex's clients know it.
@@ -54,7 +55,7 @@ func (a *api) startsWith(properties map[string]any) interaction {
 func (a *api) pendingOf(agent, task string) taskapi.TaskrouterV1WorkerReservation {
 	a.t.Helper()
 	var found taskapi.TaskrouterV1WorkerReservation
-	waitFor(a.t, patience, "task "+task+" is offered to "+agent, func() bool {
+	waitFor(a.t, testenv.Patience, "task "+task+" is offered to "+agent, func() bool {
 		offers, err := a.TaskrouterV1.ListWorkerReservation(a.workspace, conversation.AgentSID(agent),
 			(&taskapi.ListWorkerReservationParams{}).SetReservationStatus("pending").SetPageSize(1000))
 		require.NoError(a.t, err)
@@ -114,7 +115,7 @@ func (a *api) now(task string) (taskapi.TaskrouterV1Task, map[string]any) {
 func (a *api) switches(enabled, notes bool) {
 	a.t.Helper()
 	answered := a.does(http.StatusOK, http.MethodPost, flexHost+"/v3/Instances/"+a.instance+"/TransferSettings",
-		asJSON{map[string]any{"transfer_settings": []any{map[string]any{"enabled": enabled, "transfer_notes_enabled": notes}}}})
+		testenv.JSON{Value: map[string]any{"transfer_settings": []any{map[string]any{"enabled": enabled, "transfer_notes_enabled": notes}}}})
 	require.Equal(a.t, map[string]any{"transfer_settings": []any{
 		map[string]any{"enabled": enabled, "transfer_notes_enabled": notes, "ai_summary_enabled": false},
 	}}, answered)
@@ -122,7 +123,7 @@ func (a *api) switches(enabled, notes bool) {
 
 func TestHTTPTellsTheWholeStory(t *testing.T) {
 	t.Parallel()
-	f := openFront(t)
+	f := openHTTP(t)
 	service, alice, bob := f.admin(t), f.agent(t, "alice"), f.agent(t, "bob")
 
 	// Transfers are disabled.
@@ -267,7 +268,7 @@ func TestHTTPTellsTheWholeStory(t *testing.T) {
 	requireRefused(t, err, refusal{http.StatusConflict, 50377, conversation.CodeConversationClosed})
 
 	requireEventsOfTheStory(t, service, i, second, third)
-	requireAgreement(t, f.centre, sid)
+	requireAgreement(t, f.environment, sid)
 }
 
 // requireRouting requires the routing of the story's first task, as Flex answers it.
@@ -286,7 +287,7 @@ func requireRouting(t *testing.T, routing any, a *api) {
 		require.Equal(t, wanted, properties[name], name)
 	}
 	require.Contains(t, []any{"pending", "reserved"}, properties["assignment_status"])
-	require.InDelta(t, time.Now().Unix(), properties["date_created"], patience.Seconds(), "dates are epoch seconds")
+	require.InDelta(t, time.Now().Unix(), properties["date_created"], testenv.Patience.Seconds(), "dates are epoch seconds")
 	var attributes map[string]any
 	require.NoError(t, json.Unmarshal([]byte(properties["attributes"].(string)), &attributes), "attributes are JSON in a string")
 	require.Equal(t, "Crystal Minh", attributes["customerName"])
@@ -338,7 +339,7 @@ func requireTransfer(t *testing.T, x *flexapi.FlexV1InteractionTransfer, wanted 
 func nextTask(t *testing.T, a *api, i interaction) string {
 	t.Helper()
 	var next string
-	waitFor(t, patience, "a task that waits", func() bool {
+	waitFor(t, testenv.Patience, "a task that waits", func() bool {
 		offers, err := a.TaskrouterV1.ListTask(a.workspace, (&taskapi.ListTaskParams{}).SetAssignmentStatus([]string{"reserved"}))
 		require.NoError(t, err)
 		for _, task := range offers {

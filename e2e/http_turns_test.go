@@ -16,13 +16,14 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
-// What agents and services can do with a conversation that the story does not show, in one centre.
+// What agents and services can do with a conversation that the story does not show, in one environment.
 func TestHTTPDrivesConversationsTurnByTurn(t *testing.T) {
 	t.Parallel()
-	f := openFront(t)
-	for name, turn := range map[string]func(*testing.T, *front){
+	f := openHTTP(t)
+	for name, turn := range map[string]func(*testing.T, *httpEnvironment){
 		"a task is created, rejected, offered again, wrapped up":  taskIsCreatedAndRejected,
 		"a waiting task is claimed":                               waitingTaskIsClaimed,
 		"a task goes to its routing target":                       taskGoesToItsTarget,
@@ -87,7 +88,7 @@ func (a *api) interactionOfTask(task string) interaction {
 	return interaction{conversation.SameSID("KD", sid), conversation.SameSID("UO", sid), sid, task}
 }
 
-func taskIsCreatedAndRejected(t *testing.T, f *front) {
+func taskIsCreatedAndRejected(t *testing.T, f *httpEnvironment) {
 	service, bob := f.admin(t), f.agent(t, "bob")
 	created := service.creates((&taskapi.CreateTaskParams{}).SetAttributes(`{"name":"Crystal Minh","from":"+15558675310","order":7}`).
 		SetTaskChannel("sms").SetPriority(7).SetTaskQueueSid(conversation.QueueSID("billing")))
@@ -129,7 +130,7 @@ func taskIsCreatedAndRejected(t *testing.T, f *front) {
 }
 
 // nobodys adds a queue without agents, so that its tasks wait. The name is in lower case.
-func (f *front) nobodys(t *testing.T, name string) string {
+func (f *httpEnvironment) nobodys(t *testing.T, name string) string {
 	t.Helper()
 	queue, err := f.admin(t).TaskrouterV1.CreateTaskQueue(conversation.SameSID("WS", f.account.SID),
 		(&taskapi.CreateTaskQueueParams{}).SetFriendlyName(name).SetTargetWorkers("1==0"))
@@ -138,7 +139,7 @@ func (f *front) nobodys(t *testing.T, name string) string {
 	return its(queue.Sid)
 }
 
-func waitingTaskIsClaimed(t *testing.T, f *front) {
+func waitingTaskIsClaimed(t *testing.T, f *httpEnvironment) {
 	service, alice := f.admin(t), f.agent(t, "alice")
 	task := its(service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(f.nobodys(t, "to-be-claimed"))).Sid)
 	service.requireStatus(task, "pending")
@@ -156,7 +157,7 @@ func waitingTaskIsClaimed(t *testing.T, f *front) {
 	service.requireStatus(task, "assigned")
 }
 
-func taskGoesToItsTarget(t *testing.T, f *front) {
+func taskGoesToItsTarget(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	toAlice := service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(conversation.QueueSID("billing")).SetRoutingTarget(conversation.AgentSID("alice")))
 	now, _ := service.now(its(toAlice.Sid))
@@ -170,7 +171,7 @@ func taskGoesToItsTarget(t *testing.T, f *front) {
 	service.accepts("bob", direct.task)
 }
 
-func waitingTaskIsCanceled(t *testing.T, f *front) {
+func waitingTaskIsCanceled(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	queue := f.nobodys(t, "to-be-canceled")
 	task := its(service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(queue)).Sid)
@@ -187,7 +188,7 @@ func waitingTaskIsCanceled(t *testing.T, f *front) {
 	require.Len(t, listed, 2)
 }
 
-func channelIsClosed(t *testing.T, f *front) {
+func channelIsClosed(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.startsWithAlice()
 	channel, err := service.FlexV1.FetchInteractionChannel(i.sid, i.channel)
@@ -203,7 +204,7 @@ func channelIsClosed(t *testing.T, f *front) {
 	service.requireStatus(i.task, "completed")
 }
 
-func channelIsClosedWithWrapups(t *testing.T, f *front) {
+func channelIsClosedWithWrapups(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.startsWithAlice()
 	_, err := service.transfers(i, map[string]any{"from": participant(i.task), "to": conversation.AgentSID("bob")})
@@ -227,7 +228,7 @@ func (a *api) latestTask(i interaction) string {
 	return interactionOf(a.t, shown).task
 }
 
-func interactionWaitsForItsInvite(t *testing.T, f *front) {
+func interactionWaitsForItsInvite(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	opened, err := service.FlexV1.CreateInteraction((&flexapi.CreateInteractionParams{}).
 		SetChannel(map[string]any{"type": "whatsapp", "initiated_by": "api", "participants": []any{map[string]any{"address": "whatsapp:+15558675310"}}}).
@@ -295,7 +296,7 @@ func (a *api) peopleOn(i interaction) (types []string) {
 	return types
 }
 
-func participantsWrapUpAndClose(t *testing.T, f *front) {
+func participantsWrapUpAndClose(t *testing.T, f *httpEnvironment) {
 	service, alice := f.admin(t), f.agent(t, "alice")
 	i := service.startsWithAlice()
 	require.Equal(t, []string{"customer", "agent"}, service.peopleOn(i))
@@ -320,7 +321,7 @@ func participantsWrapUpAndClose(t *testing.T, f *front) {
 	service.requireStatus(other.task, "completed")
 }
 
-func agentJoinsAsParticipant(t *testing.T, f *front) {
+func agentJoinsAsParticipant(t *testing.T, f *httpEnvironment) {
 	service, bob := f.admin(t), f.agent(t, "bob")
 	i := service.startsWith(map[string]any{"queue_sid": f.nobodys(t, "to-be-joined")})
 	joined, err := bob.FlexV1.CreateInteractionChannelParticipant(i.sid, i.channel, (&flexapi.CreateInteractionChannelParticipantParams{}).
@@ -337,7 +338,7 @@ func agentJoinsAsParticipant(t *testing.T, f *front) {
 	require.Len(t, people, 3)
 }
 
-func transferIsTakenBack(t *testing.T, f *front) {
+func transferIsTakenBack(t *testing.T, f *httpEnvironment) {
 	service, alice := f.admin(t), f.agent(t, "alice")
 	i := service.startsWithAlice()
 	passed, err := alice.transfers(i, map[string]any{"from": participant(i.task), "to": conversation.AgentSID("bob"), "type": "cold"})
@@ -358,10 +359,10 @@ func transferIsTakenBack(t *testing.T, f *front) {
 	require.Equal(t, "canceled", its(lost.ReservationStatus))
 	_, err = alice.ConversationsV1.CreateConversationMessage(i.conversation, (&conversationapi.CreateConversationMessageParams{}).SetBody("Still me."))
 	require.NoError(t, err)
-	requireAgreement(t, f.centre, i.conversation)
+	requireAgreement(t, f.environment, i.conversation)
 }
 
-func conversationIsClosed(t *testing.T, f *front) {
+func conversationIsClosed(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.startsWithAlice()
 	closed, err := service.ConversationsV1.UpdateConversation(i.conversation, (&conversationapi.UpdateConversationParams{}).SetState("closed"))
@@ -383,7 +384,7 @@ func conversationIsClosed(t *testing.T, f *front) {
 
 // Lists are read from the desk, which follows the conversations with a delay of up to a second: a client must not
 // notice that after its own change.
-func writerReadsWhatTheyWrote(t *testing.T, f *front) {
+func writerReadsWhatTheyWrote(t *testing.T, f *httpEnvironment) {
 	const times = 3
 	service := f.unlimited(t)
 	tasks := func(task string, statuses ...string) []string {
@@ -429,7 +430,7 @@ func writerReadsWhatTheyWrote(t *testing.T, f *front) {
 	}
 }
 
-func repeatedRequestHasOneEffect(t *testing.T, f *front) {
+func repeatedRequestHasOneEffect(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	twice := func(status int, method, address string, body func() any) map[string]any {
 		token := []string{"I-Twilio-Idempotency-Token", uuid.NewString()}
@@ -455,9 +456,9 @@ func repeatedRequestHasOneEffect(t *testing.T, f *front) {
 	require.Equal(t, []string{"Once."}, bodies(t, service, i.conversation))
 	twice(http.StatusOK, http.MethodPost, flexHost+"/v1/Instances/"+service.instance+"/Notes", func() any { return form("InteractionSid", i.sid, "Summary", "Once.") })
 	twice(http.StatusCreated, http.MethodPost, flexHost+"/v1/Interactions/"+i.sid+"/Channels/"+i.channel+"/Transfers", func() any {
-		return asJSON{map[string]any{"from": participant(i.task), "to": conversation.AgentSID("bob")}}
+		return testenv.JSON{Value: map[string]any{"from": participant(i.task), "to": conversation.AgentSID("bob")}}
 	})
-	record := requireAgreement(t, f.centre, i.conversation)[i.conversation]
+	record := requireAgreement(t, f.environment, i.conversation)[i.conversation]
 	require.Len(t, record.Transfers, 1)
 	twice(http.StatusCreated, http.MethodPost, service.inWorkspace("/Tasks"), func() any { return form("TaskQueueSid", conversation.QueueSID("billing")) })
 	twice(http.StatusCreated, http.MethodPost, service.inWorkspace("/Workers"), func() any { return form("FriendlyName", "Once Only") })
@@ -467,7 +468,7 @@ func repeatedRequestHasOneEffect(t *testing.T, f *front) {
 }
 
 // Every answer in these tests is checked for addresses with the base of the request. This checks what the base is.
-func addressesBeginWithTheBaseAsked(t *testing.T, f *front) {
+func addressesBeginWithTheBaseAsked(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	path, edge := "/v1/Workspaces/"+service.workspace, "https://taskrouter.dublin.ie1.twilio.com" // the form of addresses with edge and region
 	asked := func(base string, headers ...string) map[string]any {
@@ -475,20 +476,20 @@ func addressesBeginWithTheBaseAsked(t *testing.T, f *front) {
 	}
 	for base, answered := range map[string]map[string]any{
 		taskRouterHost: asked(taskRouterHost),
-		f.gateway.url:  asked(f.gateway.url),
+		f.gateway.URL:  asked(f.gateway.URL),
 		edge:           asked(edge),
 	} {
 		require.Equal(t, base+path, answered["url"])
 		require.Equal(t, base+path+"/TaskQueues", answered["links"].(map[string]any)["task_queues"])
 	}
-	listed := service.does(http.StatusOK, http.MethodGet, f.gateway.url+path+"/Workers?PageSize=1", nil)
-	require.Equal(t, f.gateway.url+path+"/Workers?Page=0&PageSize=1", listed["meta"].(map[string]any)["first_page_url"])
+	listed := service.does(http.StatusOK, http.MethodGet, f.gateway.URL+path+"/Workers?PageSize=1", nil)
+	require.Equal(t, f.gateway.URL+path+"/Workers?Page=0&PageSize=1", listed["meta"].(map[string]any)["first_page_url"])
 }
 
 // Any number of gateways may run, and a client's next request may reach any of them.
-func secondGatewayKnows(t *testing.T, f *front) {
+func secondGatewayKnows(t *testing.T, f *httpEnvironment) {
 	const times = 4
-	other := f.startGateway(t, "127.0.0.1:0")
+	other := f.startGateway(t)
 	service, there := f.admin(t), f.at(t, other, f.account.SID, f.account.AuthToken)
 	for range times {
 		i := service.starts("support")
@@ -511,26 +512,23 @@ func secondGatewayKnows(t *testing.T, f *front) {
 }
 
 // oneOfTwoAnswersCounts: two clients answer an offer at once with different answers, and one of them counts.
-func oneOfTwoAnswersCounts(t *testing.T, f *front) {
+func oneOfTwoAnswersCounts(t *testing.T, f *httpEnvironment) {
 	const times = 20
 	one, other := f.unlimited(t), f.unlimited(t)
 	queue := f.nobodys(t, "answered-twice")
-	answers := func(a *api, task, reservation, status string) *http.Request {
+	answers := func(a *api, task, reservation, status string) testenv.Request {
 		return a.request(http.MethodPost, a.inWorkspace("/Tasks/"+task+"/Reservations/"+reservation), form("ReservationStatus", status))
 	}
 	for range times {
 		task := its(one.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(queue)).Sid)
 		offer := one.does(http.StatusCreated, http.MethodPost, one.inWorkspace("/Tasks/"+task+"/Reservations"), form("WorkerSid", conversation.AgentSID("alice")))
-		requests := []*http.Request{answers(one, task, offer["sid"].(string), "accepted"), answers(other, task, offer["sid"].(string), "rejected")}
+		requests := []testenv.Request{answers(one, task, offer["sid"].(string), "accepted"), answers(other, task, offer["sid"].(string), "rejected")}
 		statuses, failed := make([]int, len(requests)), make([]error, len(requests))
 		var both sync.WaitGroup
 		for i, a := range []*api{one, other} {
 			both.Go(func() {
-				answered, err := a.http.Do(requests[i])
-				if failed[i] = err; err == nil {
-					statuses[i] = answered.StatusCode
-					failed[i] = answered.Body.Close()
-				}
+				answer, err := testenv.Call(t.Context(), a.http, requests[i])
+				statuses[i], failed[i] = answer.Status, err
 			})
 		}
 		both.Wait()
@@ -544,7 +542,7 @@ func oneOfTwoAnswersCounts(t *testing.T, f *front) {
 	}
 }
 
-func messagesAndParticipantsAreChanged(t *testing.T, f *front) {
+func messagesAndParticipantsAreChanged(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	opened, err := service.ConversationsV1.CreateConversation((&conversationapi.CreateConversationParams{}).SetUniqueName("to be changed"))
 	require.NoError(t, err)
@@ -589,7 +587,7 @@ func messagesAndParticipantsAreChanged(t *testing.T, f *front) {
 	require.Empty(t, people)
 }
 
-func conversationOfATaskIsReached(t *testing.T, f *front) {
+func conversationOfATaskIsReached(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.interactionOfTask(its(service.creates((&taskapi.CreateTaskParams{}).SetAttributes(`{"name":"Crystal Minh"}`).SetTaskQueueSid(conversation.QueueSID("support"))).Sid))
 	service.accepts("alice", i.task)
@@ -606,7 +604,7 @@ func conversationOfATaskIsReached(t *testing.T, f *front) {
 	require.Equal(t, i.channel, its(channels[0].Sid))
 }
 
-func transferInCamelCase(t *testing.T, f *front) {
+func transferInCamelCase(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.startsWithAlice()
 	note := service.does(http.StatusOK, http.MethodPost, flexHost+"/v1/Instances/"+service.instance+"/Notes", form("InteractionSid", i.sid, "Summary", "In short."))
@@ -618,7 +616,7 @@ func transferInCamelCase(t *testing.T, f *front) {
 	require.Equal(t, note, fetched)
 }
 
-func declinedTransferIsOfferedAgain(t *testing.T, f *front) {
+func declinedTransferIsOfferedAgain(t *testing.T, f *httpEnvironment) {
 	service := f.withKey(t, desk.Key{Role: desk.KeyService})
 	i := service.startsWithAlice()
 	passed, err := service.transfers(i, map[string]any{"from": participant(i.task), "to": conversation.QueueSID("billing")})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -39,13 +40,13 @@ func TestKilledWorkerLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	const conversations, cycles, kills = 12, 12, 6
 	random := moments(t)
-	c := openCentre(t, oftenContinued)
+	c := openEnvironment(t, oftenContinued)
 	worker := c.startWorker(t)
 	passed := startRelays(t, c, conversations, cycles)
 	killed := 0
 	for killed < kills && passed.after(1+random.IntN(40)) {
 		within(random, 30*time.Millisecond)
-		worker.kill()
+		worker.Kill()
 		killed++
 		worker = c.startWorker(t)
 	}
@@ -57,15 +58,15 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	const conversations, cycles, kills = 8, 10, 3
 	random := moments(t)
-	c := openCentre(t, oftenContinued)
+	c := openEnvironment(t, oftenContinued)
 	c.startWorker(t)
 	passed := startRelays(t, c, conversations, cycles)
 	killed := 0
 	for killed < kills && passed.after(10+random.IntN(40)) {
 		within(random, 30*time.Millisecond)
-		c.server.Kill()
+		c.Server.Kill()
 		killed++
-		c.startServer(t)
+		require.NoError(t, c.StartServer(t.Context()))
 	}
 	passed.requireNothingLostOrDoubled()
 	require.Equal(t, kills, killed, "the work was done before all kills: give it more cycles")
@@ -74,10 +75,10 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 // Commands that arrive while no worker runs are carried out by the next worker, in the order of arrival.
 func TestCommandsWaitForAWorker(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	worker := c.startWorker(t)
 	sid := c.beginWithAlice(t)
-	worker.kill()
+	worker.Kill()
 
 	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: to("bob"), Note: "While nobody worked."})
 	c.signal(t, sid, conversation.AcceptCommand{Agent: "bob"})
@@ -99,26 +100,26 @@ func TestAReadWaitsForAWorker(t *testing.T) {
 	for name, restarts := range map[string]bool{"of a server that goes on": false, "of a server that restarts": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := openCentre(t, nil)
+			c := openEnvironment(t, nil)
 			worker := c.startWorker(t)
 			sid := c.beginWithAlice(t)
 			requireAgreement(t, c, sid)
-			waitFor(t, patience, "the desk's answer is in the history", func() bool { return c.atRest(t, sid) })
-			worker.kill()
+			waitFor(t, testenv.Patience, "the desk's answer is in the history", func() bool { return c.atRest(t, sid) })
+			worker.Kill()
 			if restarts {
-				c.server.Kill()
-				c.startServer(t)
+				c.Server.Kill()
+				require.NoError(t, c.StartServer(t.Context()))
 			} else { // the read waits behind a command
 				c.signal(t, sid, conversation.EndCommand{Agent: "alice"})
 			}
 			asked := &queries{}
-			reader, ctx := asked.client(t, c), in(t, patience)
+			reader, ctx := asked.client(t, c), in(t, testenv.Patience)
 			answered := make(chan error, 1)
 			go func() {
 				_, err := reader.State(ctx, sid)
 				answered <- err
 			}()
-			waitFor(t, patience, "a read that is made again", func() bool {
+			waitFor(t, testenv.Patience, "a read that is made again", func() bool {
 				select {
 				case err := <-answered:
 					require.Fail(t, "nobody was there to answer", "%v", err)
@@ -136,15 +137,15 @@ func TestAReadWaitsForAWorker(t *testing.T) {
 // deadline.
 func TestAReadIsAskedAgainWhenItsAnswerIsLost(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	asked := &queries{losesFirst: true}
-	record, err := asked.client(t, c).State(in(t, patience), sid)
+	record, err := asked.client(t, c).State(in(t, testenv.Patience), sid)
 	require.NoError(t, err)
 	require.Equal(t, sid, record.Conversation)
 	require.Greater(t, asked.count.Load(), int32(1))
-	require.LessOrEqual(t, asked.within, 2*time.Second, "of the caller's %s", patience)
+	require.LessOrEqual(t, asked.within, 2*time.Second, "of the caller's %s", testenv.Patience)
 }
 
 // queries are the queries that a client has made.
@@ -159,10 +160,10 @@ type queries struct {
 }
 
 // client returns a client whose queries are recorded.
-func (q *queries) client(t *testing.T, c *centre) *baton.Client {
+func (q *queries) client(t *testing.T, c *environment) *baton.Client {
 	t.Helper()
 	temporal, err := client.DialContext(t.Context(), client.Options{
-		HostPort: c.server.Address, Interceptors: []interceptor.ClientInterceptor{q},
+		HostPort: c.Server.Address, Interceptors: []interceptor.ClientInterceptor{q},
 	})
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)
@@ -187,15 +188,15 @@ func (q *queries) QueryWorkflow(ctx context.Context, in *interceptor.ClientQuery
 // A worker is killed while it syncs with the desk: the decision is kept, and the next worker repeats the sync.
 func TestWorkerKilledWhileItTellsTheDesk(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	worker := c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	requireAgreement(t, c, sid)
 
 	release := c.holdDeskForWriting(t)
 	c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob"), Note: "Told late."})
-	waitFor(t, patience, "an activity under way", func() bool { return c.activityUnderWay(t, sid) })
-	worker.kill()
+	waitFor(t, testenv.Patience, "an activity under way", func() bool { return c.activityUnderWay(t, sid) })
+	worker.Kill()
 	release()
 	c.startWorker(t)
 
@@ -209,24 +210,24 @@ func TestWorkerKilledWhileItTellsTheDesk(t *testing.T) {
 // answer.
 func TestWorkerKilledWhileItAsksTheDesk(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	worker := c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	requireAgreement(t, c, sid)
 
 	release := c.holdDesk(t)
 	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
-	waitFor(t, patience, "a workflow task under way", func() bool {
+	waitFor(t, testenv.Patience, "a workflow task under way", func() bool {
 		events := c.history(t, sid)
 		return events[len(events)-1].GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED
 	})
 	accepted := make(chan error, 1)
-	ctx := in(t, patience)
+	ctx := in(t, testenv.Patience)
 	go func() {
-		_, err := c.baton.Accept(ctx, sid, conversation.AcceptCommand{Agent: "bob"})
+		_, err := c.Baton.Accept(ctx, sid, conversation.AcceptCommand{Agent: "bob"})
 		accepted <- err
 	}()
-	worker.kill()
+	worker.Kill()
 	release()
 	c.startWorker(t)
 
@@ -238,9 +239,9 @@ func TestWorkerKilledWhileItAsksTheDesk(t *testing.T) {
 }
 
 // activityUnderWay reports whether a worker runs an activity of the conversation.
-func (c *centre) activityUnderWay(t *testing.T, sid string) bool {
+func (c *environment) activityUnderWay(t *testing.T, sid string) bool {
 	t.Helper()
-	described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
+	described, err := c.Temporal.DescribeWorkflowExecution(in(t, testenv.Patience), workflows.ID(sid), "")
 	require.NoError(t, err)
 	for _, activity := range described.GetPendingActivities() {
 		if activity.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED {
@@ -251,9 +252,9 @@ func (c *centre) activityUnderWay(t *testing.T, sid string) bool {
 }
 
 // atRest reports whether the conversation has neither a pending activity nor a pending workflow task.
-func (c *centre) atRest(t *testing.T, sid string) bool {
+func (c *environment) atRest(t *testing.T, sid string) bool {
 	t.Helper()
-	described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
+	described, err := c.Temporal.DescribeWorkflowExecution(in(t, testenv.Patience), workflows.ID(sid), "")
 	require.NoError(t, err)
 	return len(described.GetPendingActivities()) == 0 && described.GetPendingWorkflowTask() == nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/internal/devserver"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // built is the folder that the programs under test are built into.
@@ -48,13 +48,7 @@ var (
 // build builds the program in a folder of the repository, and returns the path of its file, which has the given name.
 func build(name, folder string) (string, error) {
 	program := filepath.Join(built, name)
-	args := append(append([]string{"build", "-buildvcs=false"}, buildFlags...), "-o", program, "./"+folder)
-	command := exec.CommandContext(context.Background(), "go", args...)
-	command.Dir = ".." // the repository: tests run in their package's folder
-	if output, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build ./%s: %w\n%s", folder, err, output)
-	}
-	return program, nil
+	return program, testenv.Build(context.Background(), "..", program, buildFlags, "./"+folder)
 }
 
 // have returns the path of a built program, or fails the test.
@@ -65,21 +59,8 @@ func have(t *testing.T, program func() (string, error)) string {
 	return path
 }
 
-// poll is the interval of waitFor.
-const poll = 10 * time.Millisecond
-
 // waitFor waits until the condition holds. If it doesn't in time, it fails the test and names the condition.
 func waitFor(t *testing.T, within time.Duration, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	again := time.NewTicker(poll)
-	defer again.Stop()
-	for !condition() {
-		select {
-		case <-again.C:
-		case <-deadline.C:
-			require.Fail(t, "waited in vain", "%s, for %s", what, within)
-		}
-	}
+	require.NoError(t, testenv.Await(context.WithoutCancel(t.Context()), within, what, func() (bool, error) { return condition(), nil }))
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/serve"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -76,15 +77,15 @@ func (o *overtaker) intercept(ctx context.Context, method string, request, reply
 // (temporalio/sdk-go issue 755). The caller gets the state all the same.
 func TestAQueryThatTheConversationOvertakesIsAnswered(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	o := &overtaker{}
-	connection, err := client.DialContext(in(t, patience), client.Options{
-		HostPort: c.server.Address, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	connection, err := client.DialContext(in(t, testenv.Patience), client.Options{
+		HostPort: c.Server.Address, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(o.intercept)}},
 	})
 	require.NoError(t, err)
 	t.Cleanup(connection.Close)
-	worker, err := serve.StartWorker(t.Context(), connection, c.desk, serve.WorkerOptions{Logger: slog.New(slog.DiscardHandler)})
+	worker, err := serve.StartWorker(t.Context(), connection, c.Desk, serve.WorkerOptions{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(worker.Stop)
 
@@ -92,9 +93,9 @@ func TestAQueryThatTheConversationOvertakesIsAnswered(t *testing.T) {
 	c.offered(t, sid, "alice")
 	overtaken := func(query string, by conversation.Command, ask func() error) {
 		t.Helper()
-		waitFor(t, patience, "the conversation is at rest", func() bool { return atRest(t, c, sid) })
+		waitFor(t, testenv.Patience, "the conversation is at rest", func() bool { return atRest(t, c, sid) })
 		o.arm(func() { // not in the test's goroutine
-			if _, err := c.baton.Send(in(t, patience), sid, by); err != nil {
+			if _, err := c.Baton.Send(in(t, testenv.Patience), sid, by); err != nil {
 				t.Errorf("send %s: %v", by.Name(), err)
 			}
 		})
@@ -102,28 +103,28 @@ func TestAQueryThatTheConversationOvertakesIsAnswered(t *testing.T) {
 		select {
 		case answered := <-o.answered:
 			require.Contains(t, answered, "TMPRL1100", "%s: the SDK's fault is gone", query)
-		case <-time.After(patience):
+		case <-time.After(testenv.Patience):
 			require.Fail(t, "the worker got no query", query)
 		}
 	}
 	overtaken("the state", conversation.AcceptCommand{Agent: "alice"}, func() error {
-		record, err := c.baton.State(in(t, patience), sid)
+		record, err := c.Baton.State(in(t, testenv.Patience), sid)
 		require.Equal(t, conversation.TaskAssigned, record.Tasks[0].Status)
 		return err
 	})
 	overtaken("the history length", conversation.CloseCommand{}, func() error {
-		length, err := c.baton.HistoryLength(in(t, patience), sid)
+		length, err := c.Baton.HistoryLength(in(t, testenv.Patience), sid)
 		require.Positive(t, length)
 		return err
 	})
 }
 
 // atRest reports whether no workflow task and no activity of the conversation is open.
-func atRest(t *testing.T, c *centre, sid string) bool {
+func atRest(t *testing.T, c *environment, sid string) bool {
 	t.Helper()
 	scheduled, ended := 0, 0
 	var last *historypb.HistoryEvent
-	events := c.temporal.GetWorkflowHistory(in(t, patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := c.Temporal.GetWorkflowHistory(in(t, testenv.Patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		require.NoError(t, err)

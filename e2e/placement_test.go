@@ -10,6 +10,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // soon is how long the dispatcher may take to find a free agent on a busy machine.
@@ -17,7 +18,7 @@ const soon = 10 * time.Second
 
 func TestQueueTransferReachesAFreeAgentWithHistoryAndNote(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	requireAgreement(t, c, sid)
@@ -28,7 +29,7 @@ func TestQueueTransferReachesAFreeAgentWithHistoryAndNote(t *testing.T) {
 	offer := c.offered(t, sid, "bob")
 	require.Equal(t, "billing", offer.Queue)
 	requireAgreement(t, c, sid)
-	offers, err := desk.ListOffers(t.Context(), c.desk, "bob")
+	offers, err := desk.ListOffers(t.Context(), c.Desk, "bob")
 	require.NoError(t, err)
 	require.Len(t, offers, 1)
 	require.Equal(t, offer.SID, offers[0].Task.SID)
@@ -39,15 +40,15 @@ func TestQueueTransferReachesAFreeAgentWithHistoryAndNote(t *testing.T) {
 
 func TestAgentAtCapacityIsOfferedTheNextTaskWhenOneIsDone(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
-	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
 	c.hire(t, "dave", 1, "sales")
 
 	first := c.begin(t, "sales")
 	c.offered(t, first, "dave")
 	ordinary := c.begin(t, "sales")
-	urgent, err := c.baton.Start(t.Context(), conversation.StartCommand{Channel: conversation.ChannelWeb, Queue: "sales", Priority: 5})
+	urgent, err := c.Baton.Start(t.Context(), conversation.StartCommand{Channel: conversation.ChannelWeb, Queue: "sales", Priority: 5})
 	require.NoError(t, err)
 	requireAgreement(t, c, first, ordinary, urgent)
 	c.do(t, first, conversation.AcceptCommand{Agent: "dave"})
@@ -60,16 +61,16 @@ func TestAgentAtCapacityIsOfferedTheNextTaskWhenOneIsDone(t *testing.T) {
 	c.offered(t, urgent, "dave")
 	records := requireAgreement(t, c, first, ordinary, urgent)
 	require.Equal(t, conversation.TaskPending, records[ordinary].Tasks[0].Status, "priority comes first")
-	require.NoError(t, desk.SetCapacity(t.Context(), c.desk, "dave", conversation.ChannelWeb, 2))
+	require.NoError(t, desk.SetCapacity(t.Context(), c.Desk, "dave", conversation.ChannelWeb, 2))
 	c.offered(t, ordinary, "dave")
 	requireAgreement(t, c, first, ordinary, urgent)
 }
 
 func TestAgentWhoGoesAwayIsDeclinedForAndTheTaskPlacedOn(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
-	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
 	c.hire(t, "dave", 3, "sales")
 	kept := c.begin(t, "sales")
 	c.offered(t, kept, "dave")
@@ -79,14 +80,14 @@ func TestAgentWhoGoesAwayIsDeclinedForAndTheTaskPlacedOn(t *testing.T) {
 	requireAgreement(t, c, kept, offered)
 	c.hire(t, "erin", 3, "sales")
 
-	require.NoError(t, desk.SetPresence(t.Context(), c.desk, "dave", desk.PresenceBreak))
+	require.NoError(t, desk.SetPresence(t.Context(), c.Desk, "dave", desk.PresenceBreak))
 	c.offered(t, offered, "erin")
 	records := requireAgreement(t, c, kept, offered)
 	require.Equal(t, "dave", records[kept].Tasks[0].Agent, "who goes away keeps what they have")
 	require.Equal(t, conversation.TaskAssigned, records[kept].Tasks[0].Status)
 	c.refused(t, offered, conversation.AcceptCommand{Agent: "dave"}, conversation.CodeNoReservation)
 
-	reservations, err := desk.ListReservations(t.Context(), c.desk, offered)
+	reservations, err := desk.ListReservations(t.Context(), c.Desk, offered)
 	require.NoError(t, err)
 	require.Len(t, reservations, 2)
 	require.Equal(t, conversation.ReservationRejected, reservations[0].Status)
@@ -95,12 +96,12 @@ func TestAgentWhoGoesAwayIsDeclinedForAndTheTaskPlacedOn(t *testing.T) {
 
 func TestOfferThatExpiresMakesTheAgentUnavailableAndIsPlacedOn(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	// Long enough for erin to accept on a busy machine: her offer would expire too.
-	_, err := desk.SetSettings(t.Context(), c.desk, "test", func(s *conversation.Settings) { s.ReservationTimeout = 10 })
+	_, err := desk.SetSettings(t.Context(), c.Desk, "test", func(s *conversation.Settings) { s.ReservationTimeout = 10 })
 	require.NoError(t, err)
-	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
 	c.hire(t, "dave", 3, "sales")
 	sid := c.begin(t, "sales")
 	c.offered(t, sid, "dave")
@@ -109,25 +110,25 @@ func TestOfferThatExpiresMakesTheAgentUnavailableAndIsPlacedOn(t *testing.T) {
 	c.offered(t, sid, "erin")
 	c.do(t, sid, conversation.AcceptCommand{Agent: "erin"})
 	requireAgreement(t, c, sid)
-	dave, err := desk.FindAgent(t.Context(), c.desk, "dave")
+	dave, err := desk.FindAgent(t.Context(), c.Desk, "dave")
 	require.NoError(t, err)
 	require.False(t, dave.Available())
-	erin, err := desk.FindAgent(t.Context(), c.desk, "erin")
+	erin, err := desk.FindAgent(t.Context(), c.Desk, "erin")
 	require.NoError(t, err)
 	require.True(t, erin.Available())
 }
 
 func TestWaitingTaskIsTakenByHand(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
-	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
 	sid := c.begin(t, "sales")
 	requireAgreement(t, c, sid)
 
-	_, err := desk.Claim(t.Context(), c.desk, sid, "bob")
+	_, err := desk.Claim(t.Context(), c.Desk, sid, "bob")
 	require.NoError(t, err)
-	_, err = desk.Claim(t.Context(), c.desk, sid, "alice")
+	_, err = desk.Claim(t.Context(), c.Desk, sid, "alice")
 	require.Equal(t, conversation.CodeNoReservation, conversation.CodeOf(err), "somebody was quicker: %v", err)
 	// The worker's dispatcher delivers a claim that another process has made.
 	c.offered(t, sid, "bob")
@@ -138,20 +139,20 @@ func TestWaitingTaskIsTakenByHand(t *testing.T) {
 // A worker is killed before it could deliver a match: the next worker delivers the match.
 func TestMatchThatWasNotDeliveredIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	worker := c.startWorker(t)
-	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
 	sid := c.begin(t, "sales")
 	requireAgreement(t, c, sid)
 
-	c.server.Kill()
-	claim, err := desk.Claim(t.Context(), c.desk, sid, "bob")
+	c.Server.Kill()
+	claim, err := desk.Claim(t.Context(), c.Desk, sid, "bob")
 	require.NoError(t, err)
-	waitFor(t, patience, "a delivery that fails", func() bool {
-		return strings.Contains(worker.stderr.String(), "delivery to the conversation failed")
+	waitFor(t, testenv.Patience, "a delivery that fails", func() bool {
+		return strings.Contains(worker.Stderr.String(), "delivery to the conversation failed")
 	})
-	worker.kill()
-	c.startServer(t)
+	worker.Kill()
+	require.NoError(t, c.StartServer(t.Context()))
 	c.startWorker(t)
 	offer := c.offered(t, sid, "bob")
 	require.Equal(t, claim.Reservation, offer.Reservation.SID)
@@ -165,10 +166,10 @@ func TestTwoWorkersPlaceEachTaskOnce(t *testing.T) {
 	t.Parallel()
 	const conversations, capacity = 24, 4
 	agents := []string{"dave", "erin", "frank"}
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	one := c.startWorker(t)
 	c.startWorker(t)
-	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "sales"))
+	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
 	var sids []string
 	for range conversations {
 		sids = append(sids, c.begin(t, "sales"))
@@ -187,8 +188,8 @@ func TestTwoWorkersPlaceEachTaskOnce(t *testing.T) {
 			c.do(t, sid, conversation.WrapupCommand{Agent: agent})
 			served[sid] = true
 		}
-		if one.runs() {
-			one.kill()
+		if one.Runs() {
+			one.Kill()
 		}
 	}
 	for _, record := range requireAgreement(t, c, sids...) {
@@ -198,16 +199,16 @@ func TestTwoWorkersPlaceEachTaskOnce(t *testing.T) {
 }
 
 // reservedOf waits until that many of the conversations not yet served are offered, and returns the agents.
-func (c *centre) reservedOf(t *testing.T, sids []string, served map[string]bool, count int) map[string]string {
+func (c *environment) reservedOf(t *testing.T, sids []string, served map[string]bool, count int) map[string]string {
 	t.Helper()
 	reserved := map[string]string{}
-	waitFor(t, patience, "offers", func() bool {
+	waitFor(t, testenv.Patience, "offers", func() bool {
 		clear(reserved)
 		for _, sid := range sids {
 			if served[sid] {
 				continue
 			}
-			record, err := c.baton.State(in(t, patience), sid)
+			record, err := c.Baton.State(in(t, testenv.Patience), sid)
 			require.NoError(t, err)
 			for _, task := range record.Tasks {
 				if task.Status == conversation.TaskReserved {
@@ -220,9 +221,9 @@ func (c *centre) reservedOf(t *testing.T, sids []string, served map[string]bool,
 	return reserved
 }
 
-func requireWithinCapacity(t *testing.T, c *centre) {
+func requireWithinCapacity(t *testing.T, c *environment) {
 	t.Helper()
-	agents, err := desk.ListAgents(in(t, patience), c.desk)
+	agents, err := desk.ListAgents(in(t, testenv.Patience), c.Desk)
 	require.NoError(t, err)
 	for _, agent := range agents {
 		at := slices.IndexFunc(agent.Channels, func(a desk.AgentChannel) bool { return a.Channel == conversation.ChannelWeb })
@@ -231,16 +232,16 @@ func requireWithinCapacity(t *testing.T, c *centre) {
 }
 
 // says writes a message into the transcript.
-func (c *centre) says(t *testing.T, sid, from, text string) {
+func (c *environment) says(t *testing.T, sid, from, text string) {
 	t.Helper()
-	_, err := desk.Say(in(t, patience), c.desk, desk.NewMessage{Conversation: sid, From: from, Text: text})
+	_, err := desk.Say(in(t, testenv.Patience), c.Desk, desk.NewMessage{Conversation: sid, From: from, Text: text})
 	require.NoError(t, err)
 }
 
 // A search by search attributes finds the conversation with its current state, before and after a change.
 func TestConversationsAreFoundByWhoHasThem(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	other := c.beginWithAlice(t)
@@ -256,7 +257,7 @@ func TestConversationsAreFoundByWhoHasThem(t *testing.T) {
 		var found []string
 		waitFor(t, soon, query, func() bool {
 			found = nil
-			for info, err := range c.baton.List(in(t, patience), query) {
+			for info, err := range c.Baton.List(in(t, testenv.Patience), query) {
 				require.NoError(t, err)
 				found = append(found, info.Conversation)
 			}

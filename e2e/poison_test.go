@@ -13,11 +13,12 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
 // signals sends that many signals to a conversation, some at once, and returns the first error.
-func (c *centre) signals(t *testing.T, sid string, from client.Client, count, atOnce int, payload any) (failed error) {
+func (c *environment) signals(t *testing.T, sid string, from client.Client, count, atOnce int, payload any) (failed error) {
 	t.Helper()
 	var sending sync.WaitGroup
 	var mutex sync.Mutex
@@ -26,7 +27,7 @@ func (c *centre) signals(t *testing.T, sid string, from client.Client, count, at
 		free <- struct{}{}
 		sending.Go(func() {
 			defer func() { <-free }()
-			if err := from.SignalWorkflow(in(t, patience), workflows.ID(sid), "", string(conversation.CommandTransfer), payload); err != nil {
+			if err := from.SignalWorkflow(in(t, testenv.Patience), workflows.ID(sid), "", string(conversation.CommandTransfer), payload); err != nil {
 				mutex.Lock()
 				defer mutex.Unlock()
 				failed = err
@@ -41,7 +42,7 @@ func (c *centre) signals(t *testing.T, sid string, from client.Client, count, at
 // (twenty-eight of them once ended a conversation). The next accept is answered, and nothing is lost.
 func TestPoisonHoldsNothingUp(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	w := c.startWorker(t)
 	accepted := func(sid, agent string) {
 		t.Helper()
@@ -51,18 +52,18 @@ func TestPoisonHoldsNothingUp(t *testing.T) {
 	}
 	sid := c.begin(t, "support")
 	c.offered(t, sid, "alice")
-	stranger, err := temporalenv.Dial(t.Context(), temporalenv.Options{Address: c.server.Address, Keys: keyRing(t, freshKey(t, "nobodys"))})
+	stranger, err := temporalenv.Dial(t.Context(), temporalenv.Options{Address: c.Server.Address, Keys: keyRing(t, freshKey(t, "nobodys"))})
 	require.NoError(t, err)
 	defer stranger.Close()
 	require.NoError(t, c.signals(t, sid, stranger, 1000, 8, conversation.TransferCommand{From: "alice", To: to("bob")}))
-	_, err = baton.NewClient(stranger).Send(in(t, patience), sid, conversation.AcceptCommand{Agent: "alice"})
+	_, err = baton.NewClient(stranger).Send(in(t, testenv.Patience), sid, conversation.AcceptCommand{Agent: "alice"})
 	require.ErrorContains(t, err, `encrypted with the key "nobodys"`, "an update is refused at once")
 	accepted(sid, "alice")
 
 	large := map[string]string{"from": "alice", "note": strings.Repeat("x", 1_900_000)}
 	for range 40 {
-		require.NoError(t, c.signals(t, sid, c.temporal, 1, 1, large))
-		_, err := c.baton.State(in(t, patience), sid) // the signals are handled
+		require.NoError(t, c.signals(t, sid, c.Temporal, 1, 1, large))
+		_, err := c.Baton.State(in(t, testenv.Patience), sid) // the signals are handled
 		require.NoError(t, err)
 	}
 	c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
@@ -77,15 +78,15 @@ func TestPoisonHoldsNothingUp(t *testing.T) {
 	// closes the conversation.
 	drowned := c.beginWithAlice(t)
 	agreeSoon(t, c, drowned)
-	if c.signals(t, drowned, c.temporal, 60, 8, large) == nil {
+	if c.signals(t, drowned, c.Temporal, 60, 8, large) == nil {
 		c.finish(t, drowned) // if the worker is faster than the sender
 		return
 	}
-	waitFor(t, patience, "a conversation that is closed at the desk", func() bool {
-		shown, err := desk.ReadShown(in(t, patience), c.desk, drowned)
+	waitFor(t, testenv.Patience, "a conversation that is closed at the desk", func() bool {
+		shown, err := desk.ReadShown(in(t, testenv.Patience), c.Desk, drowned)
 		require.NoError(t, err)
 		return !shown.Open
 	})
 	requireLoadsCounted(t, c)
-	require.Contains(t, w.stderr.String(), "workflow ended without closing the conversation")
+	require.Contains(t, w.Stderr.String(), "workflow ended without closing the conversation")
 }

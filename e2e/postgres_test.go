@@ -9,6 +9,7 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/postgres"
 	"github.com/baton-transfers/baton/internal/postgres/postgrestest"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // emptyPostgres returns the URL of an empty database on a server that stops with the test. Without PostgreSQL it
@@ -20,16 +21,16 @@ func emptyPostgres(t *testing.T) string {
 	return server.URL("desk")
 }
 
-// openShared opens a centre whose desk is in PostgreSQL, with two workers and two gateways. The first gateway is
-// the front's own.
-func openShared(t *testing.T) (f *front, workers []*process, other *gateway) {
+// openShared opens an environment whose desk is in PostgreSQL, with two workers and two gateways. The first gateway is
+// the environment's own.
+func openShared(t *testing.T) (f *httpEnvironment, workers []*process, other *gateway) {
 	t.Helper()
-	f = &front{centre: openCentreOn(t, nil, &centre{folder: t.TempDir(), url: emptyPostgres(t)})}
+	f = &httpEnvironment{environment: openEnvironmentOn(t, testenv.Options{Database: emptyPostgres(t)})}
 	workers = []*process{f.startWorker(t), f.startWorker(t)}
 	var err error
-	f.account, err = desk.ReadAccount(in(t, patience), f.desk)
+	f.account, err = desk.ReadAccount(in(t, testenv.Patience), f.Desk)
 	require.NoError(t, err)
-	f.gateway, other = f.startGateway(t, "127.0.0.1:0"), f.startGateway(t, "127.0.0.1:0")
+	f.gateway, other = f.startGateway(t), f.startGateway(t, "BATON_HTTP=127.0.0.1:0")
 	return f, workers, other
 }
 
@@ -43,8 +44,8 @@ func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
 		_, err := one.transfers(i, map[string]any{"from": participant(i.task), "to": conversation.QueueSID("billing"), "type": "cold"})
 		require.NoError(t, err)
 		var task string
-		waitFor(t, patience, "bob's offer, at the other gateway's desk", func() bool {
-			offers, err := desk.ListOffers(in(t, patience), f.desk, "bob")
+		waitFor(t, testenv.Patience, "bob's offer, at the other gateway's desk", func() bool {
+			offers, err := desk.ListOffers(in(t, testenv.Patience), f.Desk, "bob")
 			require.NoError(t, err)
 			for _, o := range offers {
 				if o.Conversation.SID == i.conversation {
@@ -63,21 +64,21 @@ func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
 
 	// The other worker delivers what the killed worker has matched or was about to match.
 	second := two.starts("support")
-	workers[0].kill()
+	workers[0].Kill()
 	one.accepts("alice", second.task)
 	passes(second)
 
-	for _, record := range requireAgreement(t, f.centre, first.conversation, second.conversation) {
+	for _, record := range requireAgreement(t, f.environment, first.conversation, second.conversation) {
 		require.Equal(t, "bob", record.Transfers[0].AcceptedBy)
 	}
-	require.NotContains(t, workers[1].stderr.String()+f.gateway.stderr.String(), "sslmode", "the database is named without what is secret")
+	require.NotContains(t, workers[1].Stderr.String()+f.gateway.Stderr.String(), "sslmode", "the database is named without what is secret")
 
 	// The tables have this build's version. The output names the database without secrets.
-	migrated := execute(t, have(t, batonProgram), environment("BATON_DATABASE="+f.url), "desk", "migrate")
+	migrated := execute(t, have(t, batonProgram), f.Variables(), "desk", "migrate")
 	require.Zero(t, migrated.code, migrated.stderr)
 	require.Regexp(t, `^postgres://baton@127\.0\.0\.1:\d+/desk: the tables are version \d+ already\n$`, migrated.stdout)
 	for role, sentence := range map[string]string{"baton_run": "there is no role baton_run: create it first", "baton": "connects as baton itself: name another role"} {
-		granted := execute(t, have(t, batonProgram), environment("BATON_DATABASE="+f.url, "TEMPORAL_ADDRESS="+f.server.Address), "setup", "--grant", role)
+		granted := execute(t, have(t, batonProgram), f.Variables(), "setup", "--grant", role)
 		require.Equal(t, 1, granted.code, granted.stdout)
 		require.Contains(t, granted.stderr, sentence)
 	}
@@ -87,14 +88,14 @@ func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
 func TestAnEmbeddedDeskMovesToPostgres(t *testing.T) {
 	t.Parallel()
 	to := emptyPostgres(t)
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	worker := c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	requireAgreement(t, c, sid)
 	moves := func() result {
-		return execute(t, have(t, batonProgram), environment("BATON_DATABASE="+c.url), "desk", "copy", "--to", to)
+		return execute(t, have(t, batonProgram), c.Variables(), "desk", "copy", "--to", to)
 	}
-	require.NoError(t, c.desk.Close())
+	require.NoError(t, c.Desk.Close())
 	refused := moves()
 	require.Equal(t, 1, refused.code)
 	require.Contains(t, refused.stderr, "is open in another program: stop every worker")
@@ -105,9 +106,9 @@ func TestAnEmbeddedDeskMovesToPostgres(t *testing.T) {
 	require.Contains(t, moved.stdout, "were read back the same")
 	require.NotContains(t, moved.stdout, "sslmode")
 
-	c.url = to
+	c.Database = to
 	var err error
-	c.desk, err = desk.Open(t.Context(), c.url, desk.Options{})
+	c.Desk, err = desk.Open(t.Context(), c.Database, desk.Options{})
 	require.NoError(t, err)
 	c.startWorker(t)
 	c.do(t, sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}, Note: "Moved meanwhile."})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/insights"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -17,7 +18,7 @@ import (
 func TestRefusedAcceptsAreCountedWhoeverSendsThem(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob")})
@@ -30,22 +31,22 @@ func TestRefusedAcceptsAreCountedWhoeverSendsThem(t *testing.T) {
 	c.refused(t, sid, accept, conversation.CodeWrapupPending)
 	c.signal(t, sid, accept)
 	for range 2 { // the same update twice, as after a lost answer
-		handle, err := c.temporal.UpdateWorkflow(in(t, patience), client.UpdateWorkflowOptions{
+		handle, err := c.Temporal.UpdateWorkflow(in(t, testenv.Patience), client.UpdateWorkflowOptions{
 			UpdateID: "once", WorkflowID: workflows.ID(sid), UpdateName: "accept", Args: []any{accept}, WaitForStage: client.WorkflowUpdateStageCompleted,
 		})
 		if err == nil {
-			err = handle.Get(in(t, patience), nil)
+			err = handle.Get(in(t, testenv.Patience), nil)
 		}
 		require.ErrorContains(t, err, "wraps up")
 	}
-	require.NoError(t, c.temporal.SignalWorkflow(in(t, patience), workflows.ID(sid), "", "accept", accept))
+	require.NoError(t, c.Temporal.SignalWorkflow(in(t, testenv.Patience), workflows.ID(sid), "", "accept", accept))
 	c.await(t, sid, "two refused signals", func(r conversation.Record) bool { return len(r.Refusals) == 2 })
 
 	counted := func() int {
-		report, err := insights.Read(in(t, patience), c.desk, insights.Filter{From: began, To: time.Now().Add(time.Minute), Agent: "alice"})
+		report, err := insights.Read(in(t, testenv.Patience), c.Desk, insights.Filter{From: began, To: time.Now().Add(time.Minute), Agent: "alice"})
 		require.NoError(t, err)
 		return report.Total.WrapupRefusals
 	}
-	waitFor(t, patience, "all of them to be counted", func() bool { return counted() >= 4 })
+	waitFor(t, testenv.Patience, "all of them to be counted", func() bool { return counted() >= 4 })
 	require.Equal(t, 4, counted(), "a repeated update counts once")
 }

@@ -18,9 +18,9 @@ import (
 // relay transfers a conversation back and forth between alice and bob: transfer, accept, wrapup, repeatedly. Its
 // callers repeat unanswered commands with the same IDs, whatever is killed meanwhile.
 type relay struct {
-	centre *centre
-	sid    string
-	cycles int
+	environment *environment
+	sid         string
+	cycles      int
 	// byUpdateID repeats updates under one update ID; otherwise commands carry a command_id.
 	byUpdateID bool
 	// throughQueues sends every other transfer to the other agent's queue, which needs the desk's match.
@@ -78,7 +78,7 @@ func (r *relay) insist(ctx context.Context, command conversation.Command) (conve
 			if r.byUpdateID {
 				id = uuid.NewString() // the old ID always gets the refusal
 			}
-			if _, err := r.centre.baton.Await(ctx, r.sid, hasOffer); err != nil && ctx.Err() != nil {
+			if _, err := r.environment.Baton.Await(ctx, r.sid, hasOffer); err != nil && ctx.Err() != nil {
 				return outcome, fmt.Errorf("no offer in the end: %w", err)
 			}
 		case code == conversation.CodeDeskUnavailable && r.byUpdateID:
@@ -102,9 +102,9 @@ func (r *relay) try(ctx context.Context, command conversation.Command, id string
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	if !r.byUpdateID {
-		return r.centre.baton.Send(ctx, r.sid, identified(command, id))
+		return r.environment.Baton.Send(ctx, r.sid, identified(command, id))
 	}
-	handle, err := r.centre.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+	handle, err := r.environment.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		UpdateID: id, WorkflowID: workflows.ID(r.sid), UpdateName: string(command.Name()), Args: []any{command},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
@@ -133,7 +133,7 @@ func identified(command conversation.Command, id string) conversation.Command {
 // requireNothingLostOrDoubled requires exactly the effects of the relay's commands, and a desk that agrees.
 func (r *relay) requireNothingLostOrDoubled(t *testing.T) {
 	t.Helper()
-	record := requireAgreement(t, r.centre, r.sid)[r.sid]
+	record := requireAgreement(t, r.environment, r.sid)[r.sid]
 	matches := 0
 	for cycle := range r.cycles {
 		if r.toQueue(cycle) {
@@ -161,12 +161,12 @@ type relays struct {
 }
 
 // startRelays starts the conversations and transfers them until all cycles are done.
-func startRelays(t *testing.T, c *centre, conversations, cycles int) *relays {
+func startRelays(t *testing.T, c *environment, conversations, cycles int) *relays {
 	t.Helper()
 	rs := &relays{t: t, told: make(chan struct{}, conversations*cycles*3), errs: make([]error, conversations)}
 	for i := range conversations {
 		rs.all = append(rs.all, &relay{
-			centre: c, sid: c.beginWithAlice(t), cycles: cycles, byUpdateID: i%4 == 3, throughQueues: i%2 == 0,
+			environment: c, sid: c.beginWithAlice(t), cycles: cycles, byUpdateID: i%4 == 3, throughQueues: i%2 == 0,
 			told: func() { rs.told <- struct{}{} },
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -21,11 +22,11 @@ func TestCommandsCrossFromRunToRun(t *testing.T) {
 	t.Parallel()
 	const commands, stretch, leastRuns = 240, 20, 10
 	random := moments(t)
-	c := openCentre(t, map[string]any{"limit.historyCount.suggestContinueAsNew": 60})
+	c := openEnvironment(t, map[string]any{"limit.historyCount.suggestContinueAsNew": 60})
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 
-	ctx, stop := context.WithCancel(in(t, 4*patience))
+	ctx, stop := context.WithCancel(in(t, 4*testenv.Patience))
 	defer stop()
 	latest := &recent{}
 	var repeating sync.WaitGroup
@@ -44,7 +45,7 @@ func TestCommandsCrossFromRunToRun(t *testing.T) {
 		latest.set(command)
 		if i%stretch == stretch-1 {
 			before := run
-			waitFor(t, patience, "the next run, with commands coming all the time", func() bool {
+			waitFor(t, testenv.Patience, "the next run, with commands coming all the time", func() bool {
 				run = c.currentRun(t, sid)
 				return run != before
 			})
@@ -73,7 +74,7 @@ func TestCommandsCrossFromRunToRun(t *testing.T) {
 func TestACallerWithoutAPauseCrossesFromRunToRun(t *testing.T) {
 	t.Parallel()
 	const commands, leastRuns = 600, 4
-	c := openCentre(t, map[string]any{"limit.historyCount.suggestContinueAsNew": 60})
+	c := openEnvironment(t, map[string]any{"limit.historyCount.suggestContinueAsNew": 60})
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	for _, command := range toAndFro(commands) {
@@ -120,10 +121,10 @@ func (r *recent) get() conversation.Command {
 }
 
 // repeatLatest repeats the last command without a pause, until ctx ends.
-func (c *centre) repeatLatest(ctx context.Context, sid string, latest *recent) error {
+func (c *environment) repeatLatest(ctx context.Context, sid string, latest *recent) error {
 	for ctx.Err() == nil {
 		if command := latest.get(); command != nil {
-			if _, err := c.baton.Send(ctx, sid, command); err != nil && ctx.Err() == nil {
+			if _, err := c.Baton.Send(ctx, sid, command); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
@@ -132,19 +133,19 @@ func (c *centre) repeatLatest(ctx context.Context, sid string, latest *recent) e
 }
 
 // currentRun returns the ID of the conversation's latest run.
-func (c *centre) currentRun(t *testing.T, sid string) string {
+func (c *environment) currentRun(t *testing.T, sid string) string {
 	t.Helper()
-	described, err := c.temporal.DescribeWorkflowExecution(in(t, patience), workflows.ID(sid), "")
+	described, err := c.Temporal.DescribeWorkflowExecution(in(t, testenv.Patience), workflows.ID(sid), "")
 	require.NoError(t, err)
 	return described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 }
 
 // runs counts the runs of a closed conversation.
-func (c *centre) runs(t *testing.T, sid string) int {
+func (c *environment) runs(t *testing.T, sid string) int {
 	t.Helper()
 	count := 0
-	waitFor(t, patience, "all runs are listed", func() bool {
-		listed, err := c.temporal.ListWorkflow(in(t, patience),
+	waitFor(t, testenv.Patience, "all runs are listed", func() bool {
+		listed, err := c.Temporal.ListWorkflow(in(t, testenv.Patience),
 			&workflowservice.ListWorkflowExecutionsRequest{Query: `WorkflowId = "` + workflows.ID(sid) + `"`})
 		require.NoError(t, err)
 		count = len(listed.GetExecutions())

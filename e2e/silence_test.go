@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -19,6 +18,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/silence"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // behind returns the database's URL with another host and a name for the connections. An empty argument changes
@@ -43,41 +43,26 @@ var needDatabase = []string{"desk", "dispatcher", "listener", "webhooks"}
 
 // notReady polls /readyz until it answers 503 and names such a part. It returns all parts that are not ok.
 func notReady(ctx context.Context, address string) (parts map[string]string, err error) {
-	again := time.NewTicker(poll)
-	defer again.Stop()
-	for {
-		status, parts, err := readiness(ctx, address)
-		if err != nil {
-			return nil, err
-		}
+	err = testenv.Await(ctx, testenv.Patience, address+" is not ready", func() (bool, error) {
+		status, found, err := readiness(ctx, address)
+		parts = found
 		named := slices.ContainsFunc(needDatabase, func(part string) bool { return parts[part] != "" })
-		if status == http.StatusServiceUnavailable && named {
-			return parts, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-again.C:
-		}
-	}
+		return status == http.StatusServiceUnavailable && named, err
+	})
+	return parts, err
 }
 
 // readiness returns the answer of /readyz: its status, and the parts that are not ok.
 func readiness(ctx context.Context, address string) (status int, parts map[string]string, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/readyz", nil)
+	answer, err := testenv.Call(ctx, http.DefaultClient, testenv.Request{Method: http.MethodGet, URL: address + "/readyz"})
 	if err != nil {
 		return 0, nil, err
 	}
-	answered, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = answered.Body.Close() }()
-	if err := json.NewDecoder(answered.Body).Decode(&parts); err != nil {
+	if err := answer.Decode(&parts); err != nil {
 		return 0, nil, err
 	}
 	maps.DeleteFunc(parts, func(_, how string) bool { return how == "ok" })
-	return answered.StatusCode, parts, nil
+	return answer.Status, parts, nil
 }
 
 // All connections between the processes and the database stay open, but no data arrives. The worker and the gateway
@@ -91,16 +76,15 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	proxy, err := silence.Listen(t.Context(), at.Host)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
-	f := &front{centre: openCentreOn(t, nil, &centre{folder: t.TempDir(), url: database})}
+	f := &httpEnvironment{environment: openEnvironmentOn(t, testenv.Options{Database: database})}
 	through := []string{
-		"BATON_DATABASE=" + behind(t, database, proxy.Address(), ""), "TEMPORAL_ADDRESS=" + f.server.Address,
-		"BATON_HTTP=127.0.0.1:0", "BATON_METRICS=127.0.0.1:0", "BATON_WEBHOOK_ALLOW=127.0.0.0/8",
+		"BATON_DATABASE=" + behind(t, database, proxy.Address(), ""), "BATON_HTTP=127.0.0.1:0", "BATON_METRICS=127.0.0.1:0", "BATON_WEBHOOK_ALLOW=127.0.0.0/8",
 	}
 	worker := f.startWorker(t, through...)
-	f.gateway = launchGateway(t, "gateway", environment(through...))
-	f.account, err = desk.ReadAccount(in(t, patience), f.desk)
+	f.gateway = f.startGateway(t, through...)
+	f.account, err = desk.ReadAccount(in(t, testenv.Patience), f.Desk)
 	require.NoError(t, err)
-	r := f.newReceiver(t, moments(t))
+	r := f.newReceiver(t)
 
 	// Several customers at once make the pools open connections.
 	var before []string
@@ -112,9 +96,9 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 		f.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
 	}
 	// At rest, most connections of the pools are idle, so that the next statement takes a silent one.
-	requireAgreement(t, f.centre, before...)
-	waitFor(t, patience, "the webhooks of before", func() bool { return r.wasToldAll(f.centre, before...) })
-	probes := map[string]string{"worker": worker.says(t, "worker started", "metrics"), "gateway": f.gateway.url}
+	requireAgreement(t, f.environment, before...)
+	waitFor(t, testenv.Patience, "the webhooks of before", func() bool { return r.wasToldAll(f.environment, before...) })
+	probes := map[string]string{"worker": worker.logged(t, "worker started", "metrics"), "gateway": f.gateway.URL}
 	bothReady := func() bool {
 		for _, address := range probes {
 			if status, _ := answers(t, address+"/readyz"); status != http.StatusOK {
@@ -123,7 +107,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 		}
 		return true
 	}
-	waitFor(t, patience, "both are ready", bothReady)
+	waitFor(t, testenv.Patience, "both are ready", bothReady)
 
 	silent, began := proxy.Silence(silence.Both), time.Now()
 	require.Positive(t, silent)
@@ -132,7 +116,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	errs := make(chan error, len(probes))
 	for name, address := range probes {
 		probing.Go(func() {
-			parts, err := notReady(in(t, patience), address)
+			parts, err := notReady(in(t, testenv.Patience), address)
 			if err != nil {
 				errs <- fmt.Errorf("%s did not say that it is not ready: %w", name, err)
 				return
@@ -141,36 +125,36 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 		})
 	}
 	waiting := f.begin(t, "support")
-	waitFor(t, patience, "the customer is offered at the desk", func() bool {
-		offers, err := desk.ListOffers(in(t, patience), f.desk, "alice")
+	waitFor(t, testenv.Patience, "the customer is offered at the desk", func() bool {
+		offers, err := desk.ListOffers(in(t, testenv.Patience), f.Desk, "alice")
 		require.NoError(t, err)
 		return slices.ContainsFunc(offers, func(o desk.Offer) bool { return o.Conversation.SID == waiting })
 	})
 	t.Logf("The customer was offered after %s.", time.Since(began).Round(time.Millisecond))
 	event := f.happened(t, waiting, conversation.EventReservationCreated)
-	waitFor(t, patience, "the webhook of the offer", func() bool { return slices.Contains(r.positions(), event) })
+	waitFor(t, testenv.Patience, "the webhook of the offer", func() bool { return slices.Contains(r.positions(), event) })
 	t.Logf("The webhook of the offer came after %s.", time.Since(began).Round(time.Millisecond))
 	probing.Wait()
 	close(errs)
 	require.NoError(t, <-errs)
 
 	// Everything continues in the same processes.
-	waitFor(t, patience, "both are ready again", bothReady)
+	waitFor(t, testenv.Patience, "both are ready again", bothReady)
 	t.Logf("Both were ready again after %s.", time.Since(began).Round(time.Millisecond))
-	require.True(t, worker.runs() && f.gateway.runs())
+	require.True(t, worker.Runs() && f.gateway.Runs())
 	f.do(t, waiting, conversation.AcceptCommand{Agent: "alice"})
 	f.do(t, waiting, conversation.TransferCommand{From: "alice", To: toQueue("billing")})
 	f.offered(t, waiting, "bob")
-	requireAgreement(t, f.centre, append(before, waiting)...)
-	waitFor(t, patience, "all webhooks", func() bool { return r.wasToldAll(f.centre) })
+	requireAgreement(t, f.environment, append(before, waiting)...)
+	waitFor(t, testenv.Patience, "all webhooks", func() bool { return r.wasToldAll(f.environment) })
 	r.requireSigned()
 }
 
 // happened returns the event log position of the conversation's first event of that name.
-func (c *centre) happened(t *testing.T, sid string, name conversation.EventName) (position int64) {
+func (c *environment) happened(t *testing.T, sid string, name conversation.EventName) (position int64) {
 	t.Helper()
-	waitFor(t, patience, fmt.Sprintf("%s of %s", name, sid), func() bool {
-		events, err := desk.ConversationEvents(in(t, patience), c.desk, 0, 1000)
+	waitFor(t, testenv.Patience, fmt.Sprintf("%s of %s", name, sid), func() bool {
+		events, err := desk.ConversationEvents(in(t, testenv.Patience), c.Desk, 0, 1000)
 		require.NoError(t, err)
 		at := slices.IndexFunc(events, func(e desk.LoggedEvent) bool { return e.Conversation == sid && e.Name == name })
 		if at >= 0 {
@@ -185,7 +169,7 @@ func (c *centre) happened(t *testing.T, sid string, name conversation.EventName)
 // lock.
 func locksOf(t *testing.T, database *sql.DB, name string) (held, awaited int) {
 	t.Helper()
-	require.NoError(t, database.QueryRowContext(in(t, patience), `SELECT
+	require.NoError(t, database.QueryRowContext(in(t, testenv.Patience), `SELECT
 			count(*) FILTER (WHERE state = 'idle in transaction' AND backend_xid IS NOT NULL),
 			count(*) FILTER (WHERE wait_event_type = 'Lock')
 		FROM pg_stat_activity WHERE application_name = $1`, name).Scan(&held, &awaited))
@@ -196,7 +180,7 @@ func locksOf(t *testing.T, database *sql.DB, name string) (held, awaited int) {
 func freezeWithLocks(t *testing.T, database *sql.DB, p *process, name string) {
 	t.Helper()
 	random, began := moments(t), time.Now()
-	for tries := 1; time.Since(began) < patience; tries++ {
+	for tries := 1; time.Since(began) < testenv.Patience; tries++ {
 		p.freeze(t)
 		// It asks twice, because the database may be about to read what the process has sent.
 		if held, _ := locksOf(t, database, name); held > 0 {
@@ -218,20 +202,20 @@ func freezeWithLocks(t *testing.T, database *sql.DB, p *process, name string) {
 func TestAFrozenProcessLosesItsLocks(t *testing.T) {
 	t.Parallel()
 	const name = "frozen"
-	f := &front{centre: openCentreOn(t, nil, &centre{folder: t.TempDir(), url: emptyPostgres(t)})}
+	f := &httpEnvironment{environment: openEnvironmentOn(t, testenv.Options{Database: emptyPostgres(t)})}
 	f.startWorker(t)
 	var err error
-	f.account, err = desk.ReadAccount(in(t, patience), f.desk)
+	f.account, err = desk.ReadAccount(in(t, testenv.Patience), f.Desk)
 	require.NoError(t, err)
-	f.gateway = f.startGateway(t, "127.0.0.1:0")
+	f.gateway = f.startGateway(t)
 	admin := f.admin(t)
 	f.hire(t, "carol", 1)
 	mine := f.beginWithAlice(t) // the other worker runs it
-	database, err := sql.Open("pgx", f.url)
+	database, err := sql.Open("pgx", f.Database)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Close()) })
-	frozen := f.startWorker(t, "BATON_DATABASE="+behind(t, f.url, "", name))
-	passed := startRelays(t, f.centre, 8, 20)
+	frozen := f.startWorker(t, "BATON_DATABASE="+behind(t, f.Database, "", name))
+	passed := startRelays(t, f.environment, 8, 20)
 	passed.after(10)
 
 	measure := func(when, from, to string, presence desk.Presence) {
@@ -245,7 +229,7 @@ func TestAFrozenProcessLosesItsLocks(t *testing.T) {
 				conversation.WrapupCommand{Agent: from},
 			} {
 				began := time.Now()
-				if _, failed = f.baton.Send(in(t, patience), mine, command); failed != nil {
+				if _, failed = f.Baton.Send(in(t, testenv.Patience), mine, command); failed != nil {
 					return
 				}
 				t.Logf("%s, the command %s took %s.", when, command.Name(), time.Since(began).Round(time.Millisecond))
@@ -262,13 +246,13 @@ func TestAFrozenProcessLosesItsLocks(t *testing.T) {
 	measure("Before", "alice", "bob", desk.PresenceBreak)
 	freezeWithLocks(t, database, frozen, name)
 	measure("Meanwhile", "bob", "alice", desk.PresenceAvailable)
-	waitFor(t, patience, "PostgreSQL ends the transactions", func() bool {
+	waitFor(t, testenv.Patience, "PostgreSQL ends the transactions", func() bool {
 		held, _ := locksOf(t, database, name)
 		return held == 0
 	})
 	frozen.thaw(t)
 	passed.requireNothingLostOrDoubled()
-	record := requireAgreement(t, f.centre, mine)[mine]
+	record := requireAgreement(t, f.environment, mine)[mine]
 	require.Equal(t, commandsToBegin+6, record.Revision)
-	require.True(t, frozen.runs())
+	require.True(t, frozen.Runs())
 }

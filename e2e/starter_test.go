@@ -14,6 +14,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/load"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // The exit codes of baton, as in its help.
@@ -38,7 +39,7 @@ func newUser(t *testing.T) *user {
 
 func (u *user) environment(t *testing.T) []string {
 	t.Helper()
-	return environment(append([]string{"BATON_TEMPORAL=" + have(t, temporalCLI), "XDG_CONFIG_HOME=" + u.folder}, u.variables...)...)
+	return testenv.Variables(append([]string{"BATON_TEMPORAL=" + have(t, temporalCLI), "XDG_CONFIG_HOME=" + u.folder}, u.variables...)...)
 }
 
 // baton runs a command of baton to its end.
@@ -90,7 +91,7 @@ func (u *user) shows(t *testing.T, sid string) conversation.Record {
 // offered waits until the conversation is offered to the agent.
 func (u *user) offered(t *testing.T, sid, agent string) {
 	t.Helper()
-	waitFor(t, patience, "an offer of "+sid+" to "+agent, func() bool {
+	waitFor(t, testenv.Patience, "an offer of "+sid+" to "+agent, func() bool {
 		for _, task := range u.shows(t, sid).Tasks {
 			if task.OfferedTo(agent) {
 				return true
@@ -105,9 +106,9 @@ func (u *user) runsDev(t *testing.T) *process {
 	t.Helper()
 	dev := launch(t, "baton dev", have(t, batonProgram), u.environment(t),
 		"dev", "--data", u.data, "--temporal", "127.0.0.1:0", "--ui", "127.0.0.1:0", "--http", "127.0.0.1:0")
-	waitFor(t, patience, "everything runs", func() bool {
-		require.True(t, dev.runs(), "baton dev has ended: %s%s", dev.stdout.tail(), dev.stderr.tail())
-		return strings.Contains(dev.stdout.String(), "Everything runs")
+	waitFor(t, testenv.Patience, "everything runs", func() bool {
+		require.True(t, dev.Runs(), "baton dev has ended: %s%s", dev.Stdout.Tail(), dev.Stderr.Tail())
+		return strings.Contains(dev.Stdout.String(), "Everything runs")
 	})
 	return dev
 }
@@ -147,7 +148,7 @@ func TestStarterDrivesAConversation(t *testing.T) {
 	require.JSONEq(t, `3348917502`, string(offers[0].Task.Attributes["order"]))
 	require.JSONEq(t, `"main street"`, string(offers[0].Task.Attributes["shop"]))
 	u.does(t, "agents", "set", "bob", "--status", "break")
-	waitFor(t, patience, "declined for bob, who has gone", func() bool { return u.shows(t, sid).Tasks[1].Status == conversation.TaskPending })
+	waitFor(t, testenv.Patience, "declined for bob, who has gone", func() bool { return u.shows(t, sid).Tasks[1].Status == conversation.TaskPending })
 	u.isRefused(t, conversation.CodeAgentUnavailable, "take", sid, "--agent", "bob")
 	u.does(t, "agents", "set", "carol", "--status", "available")
 	require.Contains(t, u.does(t, "take", sid, "--agent", "carol"), "is reserved for carol")
@@ -168,12 +169,12 @@ func TestStarterDrivesAConversation(t *testing.T) {
 	require.Contains(t, u.does(t, "show", sid), "alice")
 
 	watched := launch(t, "baton watch", have(t, batonProgram), u.environment(t), "watch", sid, "--data", u.data)
-	waitFor(t, patience, "something to watch", func() bool { return strings.Contains(watched.stdout.String(), "alice assigned") })
+	waitFor(t, testenv.Patience, "something to watch", func() bool { return strings.Contains(watched.Stdout.String(), "alice assigned") })
 	u.does(t, "end", sid, "--agent", "alice")
 	u.does(t, "wrapup", sid, "--agent", "alice")
 	u.does(t, "wrapup", sid, "--agent", "bob")
 	require.Equal(t, exitDone, watched.ended(t), "watching ends with the conversation")
-	require.Contains(t, watched.stdout.String(), "closed")
+	require.Contains(t, watched.Stdout.String(), "closed")
 	u.isRefused(t, conversation.CodeConversationClosed, "accept", sid, "--agent", "alice")
 	u.isRefused(t, conversation.CodeConversationClosed, "say", sid, "--as", "customer", "Hello?")
 	require.Contains(t, u.does(t, "transcript", sid), "I was charged twice.")
@@ -183,7 +184,7 @@ func TestStarterDrivesAConversation(t *testing.T) {
 	u.offered(t, closed, "alice")
 	u.does(t, "close", closed, "--reason", "the customer left")
 	interrupted := launch(t, "baton watch", have(t, batonProgram), u.environment(t), "watch", u.starts(t, "--queue", "support"), "--data", u.data)
-	waitFor(t, patience, "something to watch", func() bool { return interrupted.stdout.String() != "" })
+	waitFor(t, testenv.Patience, "something to watch", func() bool { return interrupted.Stdout.String() != "" })
 	require.Equal(t, exitDone, interrupted.interrupt(t), "Ctrl-C is how one stops watching")
 
 	rows, err := csv.NewReader(strings.NewReader(u.does(t, "insights", "--since", "1h", "--csv"))).ReadAll()
@@ -233,7 +234,7 @@ func TestStarterDevGoesOnAfterItWasKilled(t *testing.T) {
 	for _, sid := range []string{waiting, assigned, passed} {
 		before[sid] = u.shows(t, sid)
 	}
-	dev.kill()
+	dev.Kill()
 
 	// Without a server, the error says what to do.
 	r := u.baton(t, "show", passed, "--timeout", "5s")

@@ -29,6 +29,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -102,7 +103,7 @@ func (c *traces) awaits(t *testing.T, service, name string, traceID, parent []by
 			t.Logf("The spans of that name, and those of the trace:\n%s", c.listed(func(s span) bool { return s.GetName() == name || slices.Equal(s.GetTraceId(), traceID) }))
 		}
 	})
-	waitFor(t, patience, service+" makes the span "+name, func() bool {
+	waitFor(t, testenv.Patience, service+" makes the span "+name, func() bool {
 		found = c.spans(func(s span) bool {
 			return s.service == service && s.GetName() == name && slices.Equal(s.GetTraceId(), traceID) && slices.Equal(s.GetParentSpanId(), parent)
 		})
@@ -143,9 +144,9 @@ func (c *traces) everything(t *testing.T) string {
 	return all.String()
 }
 
-// observed is a front whose worker and gateway export all telemetry.
+// observed is an HTTP environment whose worker and gateway export all telemetry.
 type observed struct {
-	*front
+	*httpEnvironment
 
 	worker                  *process
 	traces                  *traces
@@ -155,7 +156,7 @@ type observed struct {
 
 func openObserved(t *testing.T) *observed {
 	t.Helper()
-	o := &observed{front: &front{centre: openCentre(t, nil)}, traces: collectTraces(t), webhooks: make(chan http.Header, 1000)}
+	o := &observed{httpEnvironment: &httpEnvironment{environment: openEnvironment(t, nil)}, traces: collectTraces(t), webhooks: make(chan http.Header, 1000)}
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case o.webhooks <- r.Header.Clone():
@@ -163,54 +164,26 @@ func openObserved(t *testing.T) *observed {
 		}
 	}))
 	t.Cleanup(receiver.Close)
-	tell := environment("BATON_DATABASE=sqlite:"+o.database, "TEMPORAL_ADDRESS="+o.server.Address, "BATON_HTTP=127.0.0.1:0",
+	tell := o.Variables("BATON_HTTP=127.0.0.1:0",
 		"BATON_METRICS=127.0.0.1:0", "BATON_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT="+o.traces.url, "OTEL_BSP_SCHEDULE_DELAY=100",
 		"BATON_WEBHOOK_ALLOW=127.0.0.1")
 	o.worker = launch(t, "worker", have(t, workerProgram), tell)
 	o.gateway = launchGateway(t, "gateway", tell)
-	o.gatewayTold = o.gateway.says(t, "gateway started", "metrics")
-	o.workerTold = o.worker.says(t, "worker started", "metrics")
+	o.gatewayTold = o.gateway.logged(t, "gateway started", "metrics")
+	o.workerTold = o.worker.logged(t, "worker started", "metrics")
 	var err error
-	o.account, err = desk.ReadAccount(in(t, patience), o.desk)
+	o.account, err = desk.ReadAccount(in(t, testenv.Patience), o.Desk)
 	require.NoError(t, err)
 	o.admin(t).does(http.StatusOK, http.MethodPost, o.admin(t).inWorkspace(""), form("EventCallbackUrl", receiver.URL))
 	return o
 }
 
-// says waits until the process logs the message, and returns the value of the key.
-func (p *process) says(t *testing.T, message, key string) (value string) {
-	t.Helper()
-	waitFor(t, patience, p.name+" says "+message, func() bool {
-		for _, line := range p.lines(message) {
-			value, _ = line[key].(string)
-		}
-		return value != ""
-	})
-	return value
-}
-
-// lines returns the log lines of the process with that message.
-func (p *process) lines(message string) (found []map[string]any) {
-	for text := range strings.Lines(p.stderr.String()) {
-		var line map[string]any
-		if json.Unmarshal([]byte(text), &line) == nil && line["msg"] == message {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
 // answers fetches an address of a process over HTTP.
 func answers(t *testing.T, address string) (status int, body string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(in(t, patience), http.MethodGet, address, nil)
+	answer, err := testenv.Call(in(t, testenv.Patience), http.DefaultClient, testenv.Request{Method: http.MethodGet, URL: address})
 	require.NoError(t, err)
-	answered, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, answered.Body.Close()) }()
-	read, err := io.ReadAll(answered.Body)
-	require.NoError(t, err)
-	return answered.StatusCode, string(read)
+	return answer.Status, answer.Text
 }
 
 func (o *observed) metrics(t *testing.T) (worker, gateway string) {
@@ -239,10 +212,10 @@ func (o *observed) tellsOneTrace(t *testing.T) {
 	i := service.startsWithAlice()
 	traceID, caller := "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 	answered := service.call(http.MethodPost, flexHost+"/v1/Interactions/"+i.sid+"/Channels/"+i.channel+"/Transfers",
-		asJSON{map[string]any{"from": participant(i.task), "to": conversation.QueueSID("billing"), "type": "cold"}},
+		testenv.JSON{Value: map[string]any{"from": participant(i.task), "to": conversation.QueueSID("billing"), "type": "cold"}},
 		"Traceparent", "00-"+traceID+"-"+caller+"-01", "X-Request-ID", "the-proxys-7")
-	require.Equal(t, http.StatusCreated, answered.status, answered.text)
-	require.Equal(t, "the-proxys-7", answered.header.Get("X-Request-ID"))
+	require.Equal(t, http.StatusCreated, answered.Status, answered.Text)
+	require.Equal(t, "the-proxys-7", answered.Header.Get("X-Request-ID"))
 
 	id, parent := unhex(t, traceID), unhex(t, caller)
 	route := "POST /v1/Interactions/{interaction}/Channels/{channel}/Transfers"
@@ -252,7 +225,7 @@ func (o *observed) tellsOneTrace(t *testing.T) {
 	asked := o.traces.awaits(t, "baton-worker", "RunActivity:Verdict", id, handled.GetSpanId())
 	shown := o.traces.awaits(t, "baton-worker", "RunActivity:CreateTask", id, handled.GetSpanId())
 	o.traces.awaits(t, "baton-worker", "RunActivity:SyncTasks", id, handled.GetSpanId()) // of the match that the desk has answered with
-	record, err := o.baton.State(in(t, patience), i.conversation)
+	record, err := o.Baton.State(in(t, testenv.Patience), i.conversation)
 	require.NoError(t, err)
 	for _, s := range []span{request, sent, handled, asked, shown} {
 		require.Equal(t, i.conversation, s.attribute("baton.conversation"), s.GetName())
@@ -263,8 +236,8 @@ func (o *observed) tellsOneTrace(t *testing.T) {
 	}
 
 	var line map[string]any
-	waitFor(t, patience, "the gateway logs the request", func() bool {
-		for _, l := range o.gateway.lines("request") {
+	waitFor(t, testenv.Patience, "the gateway logs the request", func() bool {
+		for _, l := range o.gateway.Logged("request") {
 			if l["trace_id"] == traceID {
 				line = l
 			}
@@ -275,7 +248,7 @@ func (o *observed) tellsOneTrace(t *testing.T) {
 	require.Equal(t, []any{route, 201.0, "the-proxys-7", i.conversation, transfer.Task, transfer.SID, o.account.SID},
 		[]any{line["route"], line["status"], line["request_id"], line["conversation"], line["task"], line["transfer"], line["key"]})
 
-	waitFor(t, patience, "a webhook's trace is its span's", func() bool {
+	waitFor(t, testenv.Patience, "a webhook's trace is its span's", func() bool {
 		header := <-o.webhooks
 		parts := strings.Split(header.Get("Traceparent"), "-")
 		require.Len(t, parts, 4, "a webhook says which trace it is of")
@@ -299,9 +272,9 @@ func (o *observed) tellsNothingPrivate(t *testing.T) {
 		SetAuthor("+15550123987").SetBody("my-parrot-ate-the-invoice"))
 	require.NoError(t, err)
 	service.call(http.MethodGet, flexHost+"/v1/Interactions/Philippa%20Quillfeather?Search=my-parrot-ate-the-invoice", nil)
-	service.call(http.MethodPost, flexHost+"/v1/Interactions", verbatim{"application/json", `{"channel":"my-parrot-ate-the-invoice`})
+	service.call(http.MethodPost, flexHost+"/v1/Interactions", testenv.Text{Type: "application/json", Content: `{"channel":"my-parrot-ate-the-invoice`})
 
-	sid, err := o.baton.Start(in(t, patience), conversation.StartCommand{
+	sid, err := o.Baton.Start(in(t, testenv.Patience), conversation.StartCommand{
 		Channel: conversation.ChannelWeb, Queue: "support",
 		Customer:   conversation.Customer{Name: "Philippa Quillfeather", Address: "philippa@quillfeather.example"},
 		Attributes: conversation.Attributes{"case": json.RawMessage(`"vip-marmalade"`)},
@@ -316,20 +289,20 @@ func (o *observed) tellsNothingPrivate(t *testing.T) {
 	o.refused(t, sid, conversation.AcceptCommand{Agent: "alice"}, conversation.CodeWrapupPending)
 	o.refused(t, sid, conversation.TransferCommand{From: "bob", To: toQueue("my-parrot-ate-the-invoice")}, conversation.CodeTaskNotAssigned)
 	o.signal(t, sid, conversation.DeclineCommand{Agent: "my-parrot-ate-the-invoice", Reason: "she-sounds-rather-cross"})
-	require.NoError(t, o.temporal.SignalWorkflow(in(t, patience), "conversation/"+sid, "", "my-parrot-ate-the-invoice", "she-sounds-rather-cross"))
+	require.NoError(t, o.Temporal.SignalWorkflow(in(t, testenv.Patience), "conversation/"+sid, "", "my-parrot-ate-the-invoice", "she-sounds-rather-cross"))
 	o.do(t, sid, conversation.WrapupCommand{Agent: "alice", Disposition: "parrot-refund-granted", Note: "wrapup-about-the-parrot"})
 	o.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
 	o.finish(t, sid)
-	customer := newPageCaller(t, o.gateway.url)
+	customer := newPageCaller(t, o.gateway.URL)
 	customer.calls(http.MethodPost, "/chat/start", url.Values{"once": {uuid.NewString()}, "name": {"Philippa Quillfeather"}, "text": {"my-parrot-ate-the-invoice"}})
 
-	waitFor(t, patience, "the spans of the last command have come", func() bool {
+	waitFor(t, testenv.Patience, "the spans of the last command have come", func() bool {
 		return len(o.traces.spans(func(s span) bool { return s.GetName() == "POST /chat/start" })) == 1
 	})
 	worker, gateway := o.metrics(t)
 	for _, told := range []struct{ where, text string }{
-		{"the worker's log", o.worker.stderr.String()},
-		{"the gateway's log", o.gateway.stderr.String()},
+		{"the worker's log", o.worker.Stderr.String()},
+		{"the gateway's log", o.gateway.Stderr.String()},
 		{"the worker's metrics", worker},
 		{"the gateway's metrics", gateway},
 		{"the spans", o.traces.everything(t)},
@@ -339,7 +312,7 @@ func (o *observed) tellsNothingPrivate(t *testing.T) {
 			require.NotContains(t, strings.ToLower(told.text), strings.ToLower(text), told.where)
 		}
 	}
-	require.Contains(t, o.worker.stderr.String(), `"level":"DEBUG"`)
+	require.Contains(t, o.worker.Stderr.String(), `"level":"DEBUG"`)
 	for _, counted := range []string{
 		`command="transfer",namespace="default",outcome="carried_out"`, `code="wrapup_pending",command="accept"`, `command="unknown"`,
 		"baton_time_to_accept_seconds_count",
@@ -351,7 +324,7 @@ func (o *observed) tellsNothingPrivate(t *testing.T) {
 // isReadyWhileBothAnswer kills the Temporal server and restarts it.
 func (o *observed) isReadyWhileBothAnswer(t *testing.T) {
 	t.Helper()
-	probes := []string{o.workerTold, o.gatewayTold, o.gateway.url}
+	probes := []string{o.workerTold, o.gatewayTold, o.gateway.URL}
 	all := func(status int) func() bool {
 		return func() bool {
 			return !slices.ContainsFunc(probes, func(address string) bool {
@@ -360,9 +333,9 @@ func (o *observed) isReadyWhileBothAnswer(t *testing.T) {
 			})
 		}
 	}
-	waitFor(t, patience, "both are ready", all(http.StatusOK))
-	o.server.Kill()
-	waitFor(t, patience, "neither is ready without the Temporal server", all(http.StatusServiceUnavailable))
+	waitFor(t, testenv.Patience, "both are ready", all(http.StatusOK))
+	o.Server.Kill()
+	waitFor(t, testenv.Patience, "neither is ready without the Temporal server", all(http.StatusServiceUnavailable))
 	for i, address := range probes {
 		own := []string{"dispatcher", "webhooks", "webhooks"}[i]
 		_, parts := answers(t, address+"/readyz")
@@ -370,24 +343,24 @@ func (o *observed) isReadyWhileBothAnswer(t *testing.T) {
 		status, _ := answers(t, address+"/healthz")
 		require.Equal(t, http.StatusOK, status, "to start them again would bring nothing back")
 	}
-	o.startServer(t)
-	waitFor(t, patience, "both are ready again", all(http.StatusOK))
+	require.NoError(t, o.StartServer(t.Context()))
+	waitFor(t, testenv.Patience, "both are ready again", all(http.StatusOK))
 }
 
 // isLookedAtByRules checks the alerts and the dashboard against the exported metrics, and that the list of metrics
 // is complete.
 func (o *observed) isLookedAtByRules(t *testing.T) {
 	t.Helper()
-	require.NoError(t, desk.AddQueue(in(t, patience), o.desk, "nights")) // it has no agents
+	require.NoError(t, desk.AddQueue(in(t, testenv.Patience), o.Desk, "nights")) // it has no agents
 	o.begin(t, "nights")
-	_, err := o.temporal.ExecuteWorkflow(in(t, patience), client.StartWorkflowOptions{ID: "unheard-of", TaskQueue: workflows.TaskQueue}, "Unheard of")
+	_, err := o.Temporal.ExecuteWorkflow(in(t, testenv.Patience), client.StartWorkflowOptions{ID: "unheard-of", TaskQueue: workflows.TaskQueue}, "Unheard of")
 	require.NoError(t, err)
 	var worker, gateway string
-	waitFor(t, patience, "a task waits, and a workflow task fails", func() bool {
+	waitFor(t, testenv.Patience, "a task waits, and a workflow task fails", func() bool {
 		worker, gateway = o.metrics(t)
 		return strings.Contains(worker, `baton_tasks_waiting{channel="web",queue="nights"} 1`) && strings.Contains(worker, "temporal_workflow_task_execution_failed_total")
 	})
-	require.NoError(t, o.temporal.TerminateWorkflow(in(t, patience), "unheard-of", "", "it has served"))
+	require.NoError(t, o.Temporal.TerminateWorkflow(in(t, testenv.Patience), "unheard-of", "", "it has served"))
 	folder := t.TempDir()
 	arguments := []string{
 		"run", "-C", "../tools/rules", ".", "--alerts", "../../deploy/prometheus/alerts.yaml", "--dashboard", "../../deploy/grafana/baton.json",

@@ -17,18 +17,19 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/reconcile"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
 // agreeSoon waits until the desk shows the conversations as they are, within a minute.
-func agreeSoon(t *testing.T, c *centre, sids ...string) {
+func agreeSoon(t *testing.T, c *environment, sids ...string) {
 	t.Helper()
 	began := time.Now()
-	waitFor(t, patience, "a desk that shows the conversations as they are", func() bool {
+	waitFor(t, testenv.Patience, "a desk that shows the conversations as they are", func() bool {
 		for _, sid := range sids {
-			record, err := c.baton.State(in(t, patience), sid)
+			record, err := c.Baton.State(in(t, testenv.Patience), sid)
 			require.NoError(t, err)
-			shown, err := desk.ReadShown(in(t, patience), c.desk, sid)
+			shown, err := desk.ReadShown(in(t, testenv.Patience), c.Desk, sid)
 			require.NoError(t, err)
 			if !reconcile.Agree(&record.State, shown) {
 				return false
@@ -42,9 +43,9 @@ func agreeSoon(t *testing.T, c *centre, sids ...string) {
 
 // resetTo resets the conversation's workflow to the first workflow task that ends after the event, like the Web
 // UI's button. Later signals and updates are not reapplied.
-func (c *centre) resetTo(t *testing.T, sid string, after func(events int) bool) {
+func (c *environment) resetTo(t *testing.T, sid string, after func(events int) bool) {
 	t.Helper()
-	history := c.temporal.GetWorkflowHistory(in(t, patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := c.Temporal.GetWorkflowHistory(in(t, testenv.Patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	target := int64(0)
 	for events := 0; history.HasNext() && target == 0; {
 		event, err := history.Next()
@@ -55,7 +56,7 @@ func (c *centre) resetTo(t *testing.T, sid string, after func(events int) bool) 
 		}
 	}
 	require.NotZero(t, target)
-	_, err := c.temporal.ResetWorkflowExecution(in(t, patience), &workflowservice.ResetWorkflowExecutionRequest{
+	_, err := c.Temporal.ResetWorkflowExecution(in(t, testenv.Patience), &workflowservice.ResetWorkflowExecutionRequest{
 		Namespace: client.DefaultNamespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(sid)}, Reason: "test",
 		WorkflowTaskFinishEventId: target, RequestId: uuid.NewString(),
 		ResetReapplyExcludeTypes: []enumspb.ResetReapplyExcludeType{enumspb.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL, enumspb.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE},
@@ -64,9 +65,9 @@ func (c *centre) resetTo(t *testing.T, sid string, after func(events int) bool) 
 }
 
 // events returns the number of events in the history of the conversation's run.
-func (c *centre) events(t *testing.T, sid string) int {
+func (c *environment) events(t *testing.T, sid string) int {
 	t.Helper()
-	standing, err := c.baton.Standing(in(t, patience), sid)
+	standing, err := c.Baton.Standing(in(t, testenv.Patience), sid)
 	require.NoError(t, err)
 	return int(standing.Events)
 }
@@ -75,9 +76,9 @@ func (c *centre) events(t *testing.T, sid string) int {
 // agent.
 func TestAConversationThatIsReset(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	w := c.startWorker(t, "BATON_METRICS=127.0.0.1:0")
-	ctx := in(t, 3*patience)
+	ctx := in(t, 3*testenv.Patience)
 
 	// Reset to before a transfer that was accepted, without a later command.
 	quiet := c.beginWithAlice(t)
@@ -86,13 +87,13 @@ func TestAConversationThatIsReset(t *testing.T) {
 	c.do(t, quiet, conversation.TransferCommand{From: "alice", To: to("bob")})
 	c.do(t, quiet, conversation.AcceptCommand{Agent: "bob"})
 	agreeSoon(t, c, quiet)
-	lost, err := desk.ListTasks(ctx, c.desk, quiet)
+	lost, err := desk.ListTasks(ctx, c.Desk, quiet)
 	require.NoError(t, err)
 	require.Len(t, lost, 2)
 	c.resetTo(t, quiet, func(events int) bool { return events >= before-1 })
 	c.await(t, quiet, "the reset", func(r conversation.Record) bool { return len(r.Tasks) == 1 })
 	agreeSoon(t, c, quiet)
-	ghost, err := desk.FindTask(ctx, c.desk, lost[1].SID)
+	ghost, err := desk.FindTask(ctx, c.Desk, lost[1].SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.ReasonReset, ghost.CanceledReason)
 
@@ -119,18 +120,18 @@ func TestAConversationThatIsReset(t *testing.T) {
 	// A terminated conversation releases its agents.
 	ended := c.beginWithAlice(t)
 	agreeSoon(t, c, ended)
-	require.NoError(t, c.temporal.TerminateWorkflow(ctx, workflows.ID(ended), "", "test"))
-	waitFor(t, patience, "an agent who is free", func() bool {
-		shown, err := desk.ReadShown(ctx, c.desk, ended)
+	require.NoError(t, c.Temporal.TerminateWorkflow(ctx, workflows.ID(ended), "", "test"))
+	waitFor(t, testenv.Patience, "an agent who is free", func() bool {
+		shown, err := desk.ReadShown(ctx, c.Desk, ended)
 		require.NoError(t, err)
 		return !shown.Open
 	})
 	requireLoadsCounted(t, c)
 	c.refused(t, ended, conversation.EndCommand{Agent: "alice"}, conversation.CodeConversationClosed)
 	c.refused(t, "CH"+i32("0"), conversation.EndCommand{Agent: "alice"}, conversation.CodeUnknownConversation)
-	require.Contains(t, w.stderr.String(), "workflow ended without closing the conversation")
-	require.Contains(t, w.stderr.String(), "desk is ahead of the conversation")
-	_, metrics := answers(t, w.says(t, "worker started", "metrics")+"/metrics")
+	require.Contains(t, w.Stderr.String(), "workflow ended without closing the conversation")
+	require.Contains(t, w.Stderr.String(), "desk is ahead of the conversation")
+	_, metrics := answers(t, w.logged(t, "worker started", "metrics")+"/metrics")
 	require.Contains(t, metrics, `baton_conversations_repaired_total{outcome="released"} 1`+"\n")
 }
 
@@ -146,27 +147,27 @@ func copyFile(t *testing.T, from, to string) {
 // Each time, every open conversation agrees with the desk within a minute.
 func TestOlderCopiesArePutBack(t *testing.T) {
 	t.Parallel()
-	c := openCentre(t, nil)
+	c := openEnvironment(t, nil)
 	w := c.startWorker(t)
 	transferred, closed, idle := c.beginWithAlice(t), c.beginWithAlice(t), c.beginWithAlice(t)
 	agreeSoon(t, c, transferred, closed, idle)
-	waitFor(t, patience, "a conversation with nothing to do", func() bool { return c.atRest(t, transferred) })
+	waitFor(t, testenv.Patience, "a conversation with nothing to do", func() bool { return c.atRest(t, transferred) })
 
 	stopServer := func() {
 		t.Helper()
-		require.NoError(t, c.server.Stop(context.WithoutCancel(t.Context())))
+		require.NoError(t, c.Server.Stop(context.WithoutCancel(t.Context())))
 	}
-	database, kept := c.options.DatabaseFile, filepath.Join(c.folder, "temporal.copy")
+	database, kept := c.ServerOptions.DatabaseFile, filepath.Join(c.Folder, "temporal.copy")
 	stopServer()
 	copyFile(t, database, kept)
 	copyFile(t, database+"-wal", kept+"-wal") // the server leaves data there
-	c.startServer(t)
+	require.NoError(t, c.StartServer(t.Context()))
 	c.do(t, transferred, conversation.TransferCommand{From: "alice", To: to("bob")})
 	c.do(t, transferred, conversation.AcceptCommand{Agent: "bob"})
 	c.finish(t, closed)
 	begun := c.beginWithAlice(t) // the copy does not contain it
 	agreeSoon(t, c, transferred, begun, idle)
-	lost, err := desk.ListTasks(in(t, patience), c.desk, transferred)
+	lost, err := desk.ListTasks(in(t, testenv.Patience), c.Desk, transferred)
 	require.NoError(t, err)
 	require.Len(t, lost, 2)
 	stopServer()
@@ -175,62 +176,62 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	}
 	copyFile(t, kept, database)
 	copyFile(t, kept+"-wal", database+"-wal")
-	c.startServer(t)
+	require.NoError(t, c.StartServer(t.Context()))
 	// The worker still has the lost state in memory, answers from it, and has nothing to do for the conversation.
 	began := time.Now()
-	waitFor(t, patience, "the lost task ends at the desk", func() bool {
-		task, err := desk.FindTask(in(t, patience), c.desk, lost[1].SID)
+	waitFor(t, testenv.Patience, "the lost task ends at the desk", func() bool {
+		task, err := desk.FindTask(in(t, testenv.Patience), c.Desk, lost[1].SID)
 		require.NoError(t, err)
 		return task.CanceledReason == conversation.ReasonReset
 	})
 	t.Logf("the lost task had ended at the desk after %s", time.Since(began).Round(100*time.Millisecond))
 	agreeSoon(t, c, transferred, closed, idle)
-	waitFor(t, patience, "one that Temporal has not is closed", func() bool {
-		shown, err := desk.ReadShown(in(t, patience), c.desk, begun)
+	waitFor(t, testenv.Patience, "one that Temporal has not is closed", func() bool {
+		shown, err := desk.ReadShown(in(t, testenv.Patience), c.Desk, begun)
 		require.NoError(t, err)
 		return !shown.Open
 	})
-	require.Contains(t, w.stderr.String(), "desk is ahead of the conversation")
+	require.Contains(t, w.Stderr.String(), "desk is ahead of the conversation")
 	c.do(t, transferred, conversation.TransferCommand{From: "alice", To: to("bob")})
 	c.do(t, transferred, conversation.AcceptCommand{Agent: "bob"})
 	agreeSoon(t, c, transferred)
 
 	// The desk's database: all processes that have it open are stopped first, as for every restore of a SQLite
 	// file.
-	keptDesk := filepath.Join(c.folder, "desk.copy")
+	keptDesk := filepath.Join(c.Folder, "desk.copy")
 	putDesk := func(from, to string, meanwhile ...string) {
 		t.Helper()
 		require.Zero(t, w.interrupt(t))
-		require.NoError(t, c.desk.Close())
+		require.NoError(t, c.Desk.Close())
 		copyFile(t, from, to)
 		var err error
-		c.desk, err = desk.Open(t.Context(), c.url, desk.Options{})
+		c.Desk, err = desk.Open(t.Context(), c.Database, desk.Options{})
 		require.NoError(t, err)
 		if len(meanwhile) > 0 {
-			done := execute(t, have(t, batonProgram), environment("BATON_DATABASE="+c.url, "TEMPORAL_ADDRESS="+c.server.Address), meanwhile...)
+			done := execute(t, have(t, batonProgram), c.Variables(), meanwhile...)
 			require.Zero(t, done.code, done.stderr)
 		}
 		w = c.startWorker(t)
 	}
-	putDesk(c.database, keptDesk)
+	putDesk(c.DeskFile(), keptDesk)
 	c.do(t, transferred, conversation.WrapupCommand{Agent: "alice"})
 	c.finish(t, closed)
 	later := c.beginWithAlice(t)
 	agreeSoon(t, c, transferred, later, idle)
 	known := map[string]bool{}
-	before, err := desk.EventsAfter(in(t, patience), c.desk, 0, 1000)
+	before, err := desk.EventsAfter(in(t, testenv.Patience), c.Desk, 0, 1000)
 	require.NoError(t, err)
 	for _, e := range before {
 		known[e.SID()] = true
 	}
-	putDesk(keptDesk, c.database, "desk", "restored")
+	putDesk(keptDesk, c.DeskFile(), "desk", "restored")
 	agreeSoon(t, c, transferred, later, idle)
-	shown, err := desk.ReadShown(in(t, patience), c.desk, closed)
+	shown, err := desk.ReadShown(in(t, testenv.Patience), c.Desk, closed)
 	require.NoError(t, err)
 	require.False(t, shown.Open, "its end is told from what Temporal has kept of it")
 	c.do(t, idle, conversation.EndCommand{Agent: "alice"})
 	agreeSoon(t, c, idle)
-	after, err := desk.EventsAfter(in(t, patience), c.desk, 0, 1000)
+	after, err := desk.EventsAfter(in(t, testenv.Patience), c.Desk, 0, 1000)
 	require.NoError(t, err)
 	fresh := 0
 	for _, e := range after {
@@ -242,7 +243,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 		}
 	}
 	require.Positive(t, fresh)
-	reconciled := execute(t, have(t, batonProgram), environment("BATON_DATABASE="+c.url, "TEMPORAL_ADDRESS="+c.server.Address), "desk", "reconcile")
+	reconciled := execute(t, have(t, batonProgram), c.Variables(), "desk", "reconcile")
 	require.Zero(t, reconciled.code, reconciled.stderr)
 	require.Contains(t, reconciled.stdout, "repaired: 0, not repaired: 0")
 }

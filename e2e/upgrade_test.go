@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -52,8 +52,8 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	builds.Go(func() error { return buildChanged(second, ifVersioned) })
 	builds.Go(func() error { return buildChanged(third, "") })
 
-	c := openCentre(t, drainsSoon)
-	require.NoError(t, desk.AddQueue(t.Context(), c.desk, "night")) // it has no agents
+	c := openEnvironment(t, drainsSoon)
+	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "night")) // it has no agents
 	old := c.startVersion(t, have(t, workerProgram), "first")
 	c.makeCurrent(t, "first")
 	open := c.beginInEveryState(t)
@@ -102,15 +102,15 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	bad.provoked = "TMPRL1100"
 	c.makeCurrent(t, "third")
 	answered := make(chan error, 1)
-	ctx := in(t, patience)
+	ctx := in(t, testenv.Patience)
 	go func() { // to a conversation that began without the change
-		_, err := c.baton.Send(ctx, open[0], conversation.TransferCommand{From: "alice", To: to("bob")})
+		_, err := c.Baton.Send(ctx, open[0], conversation.TransferCommand{From: "alice", To: to("bob")})
 		answered <- err
 	}()
-	waitFor(t, patience, "the third build finds out that it can't", func() bool { return strings.Contains(bad.stderr.String(), bad.provoked) })
+	waitFor(t, testenv.Patience, "the third build finds out that it can't", func() bool { return strings.Contains(bad.Stderr.String(), bad.provoked) })
 	c.makeCurrent(t, "second")
 	require.NoError(t, <-answered, "the command was kept, and the build that is back carries it out")
-	bad.kill()
+	bad.Kill()
 
 	for _, sid := range open {
 		c.finish(t, sid)
@@ -125,7 +125,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 }
 
 // upgradePinned makes one more build current while a conversation is pinned to the previous one.
-func (c *centre) upgradePinned(t *testing.T, program string) {
+func (c *environment) upgradePinned(t *testing.T, program string) {
 	t.Helper()
 	c.makeCurrentWhileItStarts(t, program, "pinned-1", "BATON_VERSIONING=pinned")
 	c.deploys(t, "drained", "second", "--wait")
@@ -150,7 +150,7 @@ func (c *centre) upgradePinned(t *testing.T, program string) {
 
 // beginInEveryState starts conversations: one that waits, one that is offered, one that an agent has, one that is
 // being transferred, one in wrap-up, and one with two wrap-ups. An agent has had the first one.
-func (c *centre) beginInEveryState(t *testing.T) []string {
+func (c *environment) beginInEveryState(t *testing.T) []string {
 	t.Helper()
 	assigned, passed, wrapping, twice := c.beginWithAlice(t), c.beginWithAlice(t), c.beginWithAlice(t), c.beginWithAlice(t)
 	c.do(t, passed, conversation.TransferCommand{From: "alice", To: toQueue("billing"), Note: "Charged twice."})
@@ -170,18 +170,17 @@ func (c *centre) beginInEveryState(t *testing.T) []string {
 const deploymentName = "baton"
 
 // startVersion starts a worker of the deployment, and returns when the server knows it.
-func (c *centre) startVersion(t *testing.T, program, build string, more ...string) *process {
+func (c *environment) startVersion(t *testing.T, program, build string, more ...string) *process {
 	t.Helper()
-	p := launch(t, "worker "+build, program, append(c.deployment(), append(more, "BATON_BUILD_ID="+build)...))
-	p.allowed = func(line string) bool { return c.failedQuery(t, line) }
+	p := c.watch(t, launch(t, "worker "+build, program, append(c.deployment(), append(more, "BATON_BUILD_ID="+build)...)))
 	c.knows(t, build)
 	return p
 }
 
 // knows waits until the server knows the build.
-func (c *centre) knows(t *testing.T, build string) {
+func (c *environment) knows(t *testing.T, build string) {
 	t.Helper()
-	waitFor(t, patience, "the server knows build "+build, func() bool {
+	waitFor(t, testenv.Patience, "the server knows build "+build, func() bool {
 		var versions []struct {
 			Build string `json:"build_id"`
 		}
@@ -199,24 +198,24 @@ func (c *centre) knows(t *testing.T, build string) {
 	})
 }
 
-func (c *centre) deployment() []string {
-	return environment("BATON_DATABASE=sqlite:"+c.database, "TEMPORAL_ADDRESS="+c.server.Address, "BATON_DEPLOYMENT="+deploymentName)
+func (c *environment) deployment() []string {
+	return c.Variables("BATON_DEPLOYMENT=" + deploymentName)
 }
 
 // command runs the command line of a build to its end.
-func (c *centre) command(t *testing.T, program string, args ...string) result {
+func (c *environment) command(t *testing.T, program string, args ...string) result {
 	t.Helper()
 	return execute(t, program, c.deployment(), args...)
 }
 
 // deploys runs a command of `baton deployment` that must exit with 0.
-func (c *centre) deploys(t *testing.T, args ...string) {
+func (c *environment) deploys(t *testing.T, args ...string) {
 	t.Helper()
 	r := c.command(t, have(t, batonProgram), append([]string{"deployment"}, args...)...)
 	require.Equal(t, exitDone, r.code, "baton deployment %s: %s", strings.Join(args, " "), r.stderr)
 }
 
-func (c *centre) makeCurrent(t *testing.T, build string) {
+func (c *environment) makeCurrent(t *testing.T, build string) {
 	t.Helper()
 	c.deploys(t, "set-current", build)
 }
@@ -224,28 +223,28 @@ func (c *centre) makeCurrent(t *testing.T, build string) {
 // makeCurrentWhileItStarts makes a build current before the server has seen its workers poll for workflow tasks,
 // like a user who starts the workers and continues immediately. The server requires these polls only for task
 // queues with recent activity.
-func (c *centre) makeCurrentWhileItStarts(t *testing.T, program, build string, more ...string) {
+func (c *environment) makeCurrentWhileItStarts(t *testing.T, program, build string, more ...string) {
 	t.Helper()
 	version := worker.WorkerDeploymentVersion{DeploymentName: deploymentName, BuildID: build}
-	half := worker.New(c.temporal, workflows.TaskQueue, worker.Options{DisableWorkflowWorker: true, DeploymentOptions: worker.DeploymentOptions{
+	half := worker.New(c.Temporal, workflows.TaskQueue, worker.Options{DisableWorkflowWorker: true, DeploymentOptions: worker.DeploymentOptions{
 		Version: version, UseVersioning: true, DefaultVersioningBehavior: workflow.VersioningBehaviorPinned,
 	}})
-	activities.Register(half, desk.NewConversationDesk(c.desk))
+	activities.Register(half, desk.NewConversationDesk(c.Desk))
 	require.NoError(t, half.Start())
 	c.knows(t, build)
 	c.finish(t, c.beginWithAlice(t))
 	current := launch(t, "baton deployment set-current "+build, have(t, batonProgram), c.deployment(), "deployment", "set-current", build)
-	waitFor(t, patience, "it waits for the rest of the build's workers", func() bool { return strings.Contains(current.stderr.String(), build+" is not ready") })
+	waitFor(t, testenv.Patience, "it waits for the rest of the build's workers", func() bool { return strings.Contains(current.Stderr.String(), build+" is not ready") })
 	half.Stop()
 	c.startVersion(t, program, build, more...)
-	require.Equal(t, exitDone, current.ended(t), "set-current: %s", current.stderr.String())
+	require.Equal(t, exitDone, current.ended(t), "set-current: %s", current.Stderr.String())
 }
 
 // found waits until the query finds that many conversations.
-func (c *centre) found(t *testing.T, query string, wanted int) {
+func (c *environment) found(t *testing.T, query string, wanted int) {
 	t.Helper()
-	waitFor(t, patience, fmt.Sprintf("%d conversations where %s", wanted, query), func() bool {
-		counted, err := c.temporal.CountWorkflow(in(t, patience), &workflowservice.CountWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowType = %q AND %s", workflows.Type, query)})
+	waitFor(t, testenv.Patience, fmt.Sprintf("%d conversations where %s", wanted, query), func() bool {
+		counted, err := c.Temporal.CountWorkflow(in(t, testenv.Patience), &workflowservice.CountWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowType = %q AND %s", workflows.Type, query)})
 		require.NoError(t, err)
 		return counted.GetCount() == int64(wanted)
 	})
@@ -279,11 +278,5 @@ func buildChanged(folder, guard string) error {
 	if err := os.WriteFile(overlay, replaced, 0o600); err != nil {
 		return err
 	}
-	args := append([]string{"build", "-buildvcs=false", "-ldflags=-s -w", "-overlay", overlay}, buildFlags...)
-	command := exec.CommandContext(context.Background(), "go", append(args, "-o", folder+string(filepath.Separator), "./worker", "./starter")...)
-	command.Dir = ".."
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the changed programs: %w\n%s", err, output)
-	}
-	return nil
+	return testenv.Build(context.Background(), "..", folder+string(filepath.Separator), append([]string{"-overlay", overlay}, buildFlags...), "./worker", "./starter")
 }

@@ -11,10 +11,11 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
-// conversations returns all conversations that the office's desk knows.
-func (o *office) conversations(t *testing.T) []desk.Match {
+// conversations returns all conversations that the desk knows.
+func (o *devEnvironment) conversations(t *testing.T) []desk.Match {
 	t.Helper()
 	d, err := desk.Open(t.Context(), o.database, desk.Options{})
 	require.NoError(t, err)
@@ -28,7 +29,7 @@ func (o *office) conversations(t *testing.T) []desk.Match {
 // started once, and each message is sent once.
 func TestAChatIsBegunAndWrittenOnce(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	once := uuid.NewString()
 	start := url.Values{"once": {once}, "name": {"Crystal Minh"}, "text": {"Charged twice."}}
 	customer := newPageCaller(t, o.url)
@@ -77,7 +78,7 @@ func (c *pageCaller) forgets(path, name string) {
 // TestAFormOfAChatIsItsBrowsersOnly: another browser cannot use the form of a chat, even if it knows the form's ID.
 func TestAFormOfAChatIsItsBrowsersOnly(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	start := url.Values{"once": {uuid.NewString()}, "name": {"Crystal Minh"}, "text": {"My account is 4711."}}
 	customer := newPageCaller(t, o.url)
 	customer.calls(http.MethodGet, "/chat", nil)
@@ -110,7 +111,7 @@ func TestAFormOfAChatIsItsBrowsersOnly(t *testing.T) {
 // TestARefusedStartBeginsNothing: a customer corrects a form that was refused. No chat was started by it.
 func TestARefusedStartBeginsNothing(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	for name, wrong := range map[string]url.Values{
 		"a name that is too long":       {"name": {strings.Repeat("é", 256)}, "text": {"Hello"}},
 		"a name with U+0000":            {"name": {"Cry\x00stal"}, "text": {"Hello"}},
@@ -139,7 +140,7 @@ func TestARefusedStartBeginsNothing(t *testing.T) {
 // browser started another one.
 func TestAFormOfAChatThatIsOverIsRefused(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	customer := newPageCaller(t, o.url)
 	start := func(text string) string {
 		t.Helper()
@@ -162,12 +163,12 @@ func TestAFormOfAChatThatIsOverIsRefused(t *testing.T) {
 // that it was refused, and keeps what was typed.
 func TestWhatIsRefusedOnTheDeskIsSaidAndKept(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
 	sid := strings.TrimSpace(o.does(t, "start", "--channel", "web", "--customer", "Crystal Minh", "--queue", "support"))
 	o.does(t, "accept", sid, "--agent", "alice", "--wait")
 	alice := newPageCaller(t, o.url).as(url.Values{"agent": {"alice"}})
-	waitFor(t, patience, "it is on her desk", func() bool {
+	waitFor(t, testenv.Patience, "it is on her desk", func() bool {
 		return strings.Contains(alice.calls(http.MethodGet, "/desk/"+sid, nil).body, `action="/desk/`+sid+`/say"`)
 	})
 	searched := alice.calls(http.MethodPost, "/desk/"+sid+"/transfer", url.Values{"find": {"1"}, "search": {"bil"}, "to": {"queue:billing"}, "note": {"Pay it back."}})
@@ -176,7 +177,7 @@ func TestWhatIsRefusedOnTheDeskIsSaidAndKept(t *testing.T) {
 	require.Contains(t, searched.body, `value="queue:billing" required checked`)
 
 	o.does(t, "close", sid)
-	waitFor(t, patience, "the desk shows that it is over", func() bool {
+	waitFor(t, testenv.Patience, "the desk shows that it is over", func() bool {
 		return strings.Contains(alice.calls(http.MethodGet, "/desk/"+sid, nil).body, "Chat ended.")
 	})
 	for form, typed := range map[string]url.Values{
@@ -204,7 +205,7 @@ func TestWhatIsRefusedOnTheDeskIsSaidAndKept(t *testing.T) {
 // their wrap-up.
 func TestASenderTakesBackAfterTheirWrapup(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on")
 	sid := strings.TrimSpace(o.does(t, "start", "--channel", "web", "--customer", "Crystal Minh", "--queue", "support"))
 	o.does(t, "accept", sid, "--agent", "alice", "--wait")
@@ -212,7 +213,7 @@ func TestASenderTakesBackAfterTheirWrapup(t *testing.T) {
 	o.does(t, "wrapup", sid, "--agent", "alice")
 	alice := newPageCaller(t, o.url).as(url.Values{"agent": {"alice"}})
 	var page pageAnswer
-	waitFor(t, patience, "it can be taken back", func() bool {
+	waitFor(t, testenv.Patience, "it can be taken back", func() bool {
 		page = alice.calls(http.MethodGet, "/desk", nil)
 		return strings.Contains(page.body, "Cancel transfer")
 	})

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // proxied is a client behind a proxy on this machine that terminates TLS. It keeps cookies like a browser.
@@ -23,7 +25,7 @@ type proxied struct {
 
 func (p *proxied) asks(method, path string, form url.Values, header ...string) (status int, got http.Header, body string) {
 	p.t.Helper()
-	request, err := http.NewRequestWithContext(in(p.t, patience), method, p.gateway+path, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(in(p.t, testenv.Patience), method, p.gateway+path, strings.NewReader(form.Encode()))
 	require.NoError(p.t, err)
 	request.Host = "baton.example.com"
 	request.Header.Set("X-Forwarded-For", p.address)
@@ -65,11 +67,11 @@ func (p *proxied) beginsChat(name string) (status int) {
 // address, not to the proxy's.
 func TestAGatewayBehindAProxy(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
-	g := launchGateway(t, "gateway behind a proxy", environment("BATON_DATABASE="+o.database, "TEMPORAL_ADDRESS="+o.temporal, "BATON_HTTP=127.0.0.1:0",
+	o := openDev(t)
+	g := launchGateway(t, "gateway behind a proxy", testenv.Variables("BATON_DATABASE="+o.database, "TEMPORAL_ADDRESS="+o.temporal, "BATON_HTTP=127.0.0.1:0",
 		"BATON_URL=https://baton.example.com", "BATON_TRUSTED_PROXIES=127.0.0.0/8,::1", "BATON_LIMIT_CHATS=2/1h", "BATON_LIMIT_CREDENTIALS=2/1h"))
 	from := func(address string) *proxied {
-		return &proxied{t: t, gateway: g.url, address: address, cookies: map[string]string{}}
+		return &proxied{t: t, gateway: g.URL, address: address, cookies: map[string]string{}}
 	}
 
 	var last *proxied
@@ -93,7 +95,7 @@ func TestAGatewayBehindAProxy(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(o.does(t, "keys", "account", "--json")), &account))
 	basic := func(secret string) []string {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.URL, nil)
 		require.NoError(t, err)
 		r.SetBasicAuth(account.SID, secret)
 		return []string{"Authorization", r.Header.Get("Authorization")}
@@ -114,6 +116,6 @@ func TestAGatewayBehindAProxy(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 	require.Empty(t, header.Get("WWW-Authenticate"))
 	require.Contains(t, body, "There is no page at this address.")
-	waitFor(t, patience, "the log has the client's address", func() bool { return strings.Contains(g.stderr.String(), `"client":"192.0.2.9"`) })
-	require.NotContains(t, g.stderr.String(), "203.0.113.", "what a client made up")
+	waitFor(t, testenv.Patience, "the log has the client's address", func() bool { return strings.Contains(g.Stderr.String(), `"client":"192.0.2.9"`) })
+	require.NotContains(t, g.Stderr.String(), "203.0.113.", "what a client made up")
 }

@@ -14,33 +14,34 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/temporalenv"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
-// commands returns a client of the office's conversations for a service that sends commands itself.
-func (o *office) commands(t *testing.T) *centre {
+// commands returns a client of the environment's conversations for a service that sends commands itself.
+func (o *devEnvironment) commands(t *testing.T) *environment {
 	t.Helper()
 	temporal, err := temporalenv.Dial(t.Context(), temporalenv.Options{Address: o.temporal})
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)
-	return &centre{temporal: temporal, baton: baton.NewClient(temporal)}
+	return &environment{Environment: &testenv.Environment{Temporal: temporal, Baton: baton.NewClient(temporal)}}
 }
 
-// startGateway starts a second gateway of the office, with the same sessions and cookies: a browser doesn't
+// startGateway starts a second gateway of the environment, with the same sessions and cookies: a browser doesn't
 // separate the ports of one host.
-func (o *office) startGateway(t *testing.T, name, address string) *gateway {
+func (o *devEnvironment) startGateway(t *testing.T, name, address string) *gateway {
 	t.Helper()
-	return launchGateway(t, name, environment("BATON_DATABASE="+o.database, "TEMPORAL_ADDRESS="+o.temporal, "BATON_HTTP="+address))
+	return launchGateway(t, name, testenv.Variables("BATON_DATABASE="+o.database, "TEMPORAL_ADDRESS="+o.temporal, "BATON_HTTP="+address))
 }
 
 // A gateway is killed and restarted at its address. Pages report that they have no connection, recover by
 // themselves, and show everything that has happened meanwhile. Text that was being typed is still there.
 func TestPagesComeBackAfterTheGatewayWasKilled(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
 	first := o.startGateway(t, "first gateway", "127.0.0.1:0")
 	alice, bob := o.signInHere(t, "alice", "alice agent", "/desk"), o.signInHere(t, "bob", "bob agent", "/desk")
-	o.url, alice.site, bob.site = first.url, first.url, first.url
+	o.url, alice.site, bob.site = first.URL, first.URL, first.URL
 	bob.goes("/desk")
 	alice.goes("/desk")
 	crystal := o.beginsChat(t, "Crystal Minh", charged)
@@ -54,14 +55,14 @@ func TestPagesComeBackAfterTheGatewayWasKilled(t *testing.T) {
 	for _, v := range everybody {
 		v.reconnecting.Store(true)
 	}
-	first.kill()
+	first.Kill()
 	for _, v := range everybody {
 		v.seesIn("#connection", "Connection lost")
 	}
 	o.does(t, "say", sid, "--as", "alice", "I pass you on.")
 	o.does(t, "transfer", sid, "--from", "alice", "--to", "queue:billing", "--note", note)
 	o.offered(t, sid, "bob")
-	o.startGateway(t, "second gateway", first.url[len("http://"):])
+	o.startGateway(t, "second gateway", first.URL[len("http://"):])
 
 	alice.seesIn("#thread", "I pass you on.", "alice transferred this to billing")
 	alice.seesControl("button", "Complete wrap-up")
@@ -93,7 +94,7 @@ const (
 // because the machine may be busy.
 func TestATransferShowsOnTheReceiversPage(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
 	c, bob := o.commands(t), o.agent(t, "bob")
 	bob.sees("A conversation appears here as soon as it is offered to you.")
@@ -107,7 +108,7 @@ func TestATransferShowsOnTheReceiversPage(t *testing.T) {
 	for range offersMeasured {
 		sid := c.beginWithAlice(t)
 		accepted := time.Now()
-		waitFor(t, patience, "she has had it for a moment", func() bool { return time.Since(accepted) >= byHand })
+		waitFor(t, testenv.Patience, "she has had it for a moment", func() bool { return time.Since(accepted) >= byHand })
 		outcome := c.do(t, sid, conversation.TransferCommand{From: "alice", To: to("bob"), Note: note})
 		answered := time.Now()
 		element := "task-" + outcome.Task.SID
@@ -125,7 +126,7 @@ func TestATransferShowsOnTheReceiversPage(t *testing.T) {
 // what is open.
 func TestAnAnswerThatComesLateClosesNothing(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	alice := o.agent(t, "alice")
 	o.beginsChat(t, "Crystal Minh", charged)
 	alice.seesIn(".tasks", "Crystal Minh")
@@ -140,7 +141,7 @@ func TestAnAnswerThatComesLateClosesNothing(t *testing.T) {
 	_, err := chromedp.Call(alice.tab, fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: alice.site + "/desk"}}})
 	require.NoError(t, err)
 	ask[bool](alice, `htmx.trigger("#page", "refresh") ?? true`)
-	waitFor(t, patience, "the page asks for itself", func() bool { return len(held) > 0 })
+	waitFor(t, testenv.Patience, "the page asks for itself", func() bool { return len(held) > 0 })
 	late := <-held
 	alice.opens("Crystal Minh")
 	ask[bool](alice, `!(window.answered = false)`)
@@ -156,7 +157,7 @@ func TestAnAnswerThatComesLateClosesNothing(t *testing.T) {
 // A user who has chosen a transfer target and searches again keeps the choice.
 func TestASearchKeepsWhatWasChosen(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on")
 	alice := o.agent(t, "alice")
 	crystal := o.beginsChat(t, "Crystal Minh", charged)

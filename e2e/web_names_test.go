@@ -55,7 +55,7 @@ func joined(parts []string) string {
 // cannot reverse the text next to it.
 func TestTextFromRightToLeft(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
 	o.does(t, "queues", "add", "מכירות", "--member", "alice")
 	o.does(t, "agents", "add", "דנה (2)", "--status", "available")
@@ -111,7 +111,7 @@ func TestTextFromRightToLeft(t *testing.T) {
 // cut, and it is not sent.
 func TestTooLongIsSaidBesideTheField(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
 	const (
 		wide     = "👩🏽" // two characters, four units of UTF-16

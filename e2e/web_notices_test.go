@@ -11,7 +11,7 @@ import (
 // are offline.
 func TestASenderIsNotifiedWhereverTheyAre(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on", "--reservation-timeout", "600s")
 	c := o.commands(t)
 	alice, bob := o.agent(t, "alice"), o.agent(t, "bob")

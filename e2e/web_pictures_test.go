@@ -17,20 +17,21 @@ import (
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // picturesVariable names the folder for the screenshots of the documentation; `make screenshots` sets it. Without
 // it, the screenshots are still taken, because the browser may complain about the pages.
 const picturesVariable = "BATON_SCREENSHOTS"
 
-// TestScreenshots takes the screenshots of the documentation: a centre with a week of history and a transfer in
+// TestScreenshots takes the screenshots of the documentation: an environment with a week of history and a transfer in
 // progress.
 func TestScreenshots(t *testing.T) {
 	t.Parallel()
 	folder := cmp.Or(os.Getenv(picturesVariable), t.TempDir())
 	u := newUser(t)
 	records := u.openDesk(t)
-	o := officeOf(t, u)
+	o := openDevOf(t, u)
 	c := o.commands(t)
 	draw := func(v *visitor, name string) {
 		t.Helper()
@@ -47,14 +48,14 @@ func TestScreenshots(t *testing.T) {
 	// answer.
 	say := func(sid, from, text string) {
 		t.Helper()
-		_, err := desk.Say(in(t, patience), records, desk.NewMessage{Conversation: sid, From: from, Text: text})
+		_, err := desk.Say(in(t, testenv.Patience), records, desk.NewMessage{Conversation: sid, From: from, Text: text})
 		require.NoError(t, err)
 	}
 	passed := c.startAs(t, conversation.ChannelWhatsApp, "Jonas Weber", "+49 170 1234567")
 	c.offered(t, passed, "alice")
 	say(passed, desk.FromCustomer, "The new boots are one size too small. Can I exchange them?")
 	accepted := c.do(t, passed, conversation.AcceptCommand{Agent: "alice"})
-	require.NoError(t, desk.AwaitRevision(in(t, patience), records, passed, accepted.Revision))
+	require.NoError(t, desk.AwaitRevision(in(t, testenv.Patience), records, passed, accepted.Revision))
 	say(passed, "alice", "Of course. I pass you to my colleague for returns, who sends you a label.")
 	c.do(t, passed, conversation.TransferCommand{From: "alice", To: toQueue("returns"), Note: "Exchange for size 43, order 3348917741."})
 
@@ -99,9 +100,9 @@ func TestScreenshots(t *testing.T) {
 }
 
 // startAs starts a conversation in the queue support on a channel.
-func (c *centre) startAs(t *testing.T, channel conversation.Channel, name, address string) string {
+func (c *environment) startAs(t *testing.T, channel conversation.Channel, name, address string) string {
 	t.Helper()
-	sid, err := c.baton.Start(in(t, patience), conversation.StartCommand{
+	sid, err := c.Baton.Start(in(t, testenv.Patience), conversation.StartCommand{
 		Channel: channel, Queue: "support", Customer: conversation.Customer{Name: name, Address: address},
 		Attributes: conversation.Attributes{"language": baton.Attribute("en")},
 	})
@@ -109,7 +110,7 @@ func (c *centre) startAs(t *testing.T, channel conversation.Channel, name, addre
 	return sid
 }
 
-// past generates a centre's week before the screenshots. It syncs with the desk like a worker.
+// past generates an environment's week before the screenshots. It syncs with the desk like a worker.
 type past struct {
 	*desk.Desk
 
@@ -118,7 +119,7 @@ type past struct {
 	now    time.Time
 }
 
-// openDesk makes the desk of an office with people, queues and a past.
+// openDesk makes a desk with people, queues and a past.
 func (u *user) openDesk(t *testing.T) *desk.Desk {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(u.data, 0o700))

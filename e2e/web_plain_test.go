@@ -10,6 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // withoutScripts disables scripts in the browser, from the next page on.
@@ -25,7 +27,7 @@ func (v *visitor) withoutScripts() {
 func (v *visitor) untilSees(texts ...string) {
 	v.t.Helper()
 	for _, text := range texts {
-		waitFor(v.t, patience, v.name+" loads the page until it shows "+text, func() bool {
+		waitFor(v.t, testenv.Patience, v.name+" loads the page until it shows "+text, func() bool {
 			if v.holds(showing("body", text)) {
 				return true
 			}
@@ -38,7 +40,7 @@ func (v *visitor) untilSees(texts ...string) {
 // Without JavaScript, every form works, and every page is up to date after a reload.
 func TestPagesServeWithoutScripts(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
 	alice, bob := o.agent(t, "alice"), o.agent(t, "bob")
 	crystal := openBrowser(t, "Crystal Minh", o.url)
@@ -126,7 +128,7 @@ func (v *visitor) holdsBackARefresh() (letIn func()) {
 // An agent can work with the keyboard alone.
 func TestAgentsWorkByKeyboard(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on")
 	alice := o.agent(t, "alice")
 	crystal := o.beginsChat(t, "Crystal Minh", charged)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/site"
 )
@@ -77,7 +78,7 @@ func turnedAway(answer pageAnswer) bool {
 // TestEveryPageIsForItsRoles calls every page and every form with every role, and without signing in.
 func TestEveryPageIsForItsRoles(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	sid := strings.TrimSpace(o.does(t, "start", "--channel", "web", "--customer", "Crystal Minh", "--queue", "support"))
 	o.does(t, "accept", sid, "--agent", "alice", "--wait")
 
@@ -104,7 +105,7 @@ func TestEveryPageIsForItsRoles(t *testing.T) {
 // TestAgentsSeeOnlyWhatIsTheirs: an agent cannot find a conversation of another agent.
 func TestAgentsSeeOnlyWhatIsTheirs(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on")
 	sid := strings.TrimSpace(o.does(t, "start", "--channel", "web", "--customer", "Crystal Minh", "--queue", "support"))
 	o.does(t, "accept", sid, "--agent", "alice", "--wait")
@@ -131,13 +132,13 @@ func TestAgentsSeeOnlyWhatIsTheirs(t *testing.T) {
 	require.Len(t, record.Tasks, 1)
 
 	o.does(t, "transfer", sid, "--from", "alice", "--to", "queue:billing")
-	waitFor(t, patience, "bob is offered it", func() bool { return sees(bob, "/desk/"+sid) })
+	waitFor(t, testenv.Patience, "bob is offered it", func() bool { return sees(bob, "/desk/"+sid) })
 }
 
 // TestFormsOfOtherSitesAreRefused: requests that another site's page makes a browser send are refused.
 func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	alice := newPageCaller(t, o.url).as(url.Values{"agent": {"alice"}})
 	for name, header := range map[string][2]string{
 		"by its origin":        {"Origin", "https://evil.example"},

@@ -13,7 +13,7 @@ import (
 // elsewhere does not repeat the search. The command line finds the same conversations.
 func TestASupervisorSearchesInTheBrowser(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.beginsChat(t, "Crystal Müller", "I was charged twice, Straße 7")
 	o.beginsChat(t, "Adam", "Where is my parcel?")
 	carol := o.signIn(t, "carol", "carol as administrator", "/conversations")

@@ -10,8 +10,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// office is `baton dev` as people use it: in browsers, at the address that it prints.
-type office struct {
+// devEnvironment is `baton dev` as people use it: in browsers, at the address that it prints.
+type devEnvironment struct {
 	*user
 
 	dev *process
@@ -20,29 +20,29 @@ type office struct {
 	url, database, temporal, ui string
 }
 
-func openOffice(t *testing.T) *office {
+func openDev(t *testing.T) *devEnvironment {
 	t.Helper()
-	return officeOf(t, newUser(t))
+	return openDevOf(t, newUser(t))
 }
 
-// officeOf starts an office on the user's data.
-func officeOf(t *testing.T, u *user) *office {
+// openDevOf starts `baton dev` on the user's data.
+func openDevOf(t *testing.T, u *user) *devEnvironment {
 	t.Helper()
-	o := &office{user: u}
+	o := &devEnvironment{user: u}
 	o.dev = o.runsDev(t)
-	for line := range strings.Lines(o.dev.stdout.String()) {
+	for line := range strings.Lines(o.dev.Stdout.String()) {
 		for label, told := range map[string]*string{"Pages and API ": &o.url, "Desk ": &o.database, "Temporal server ": &o.temporal, "Temporal Web UI ": &o.ui} {
 			if value, found := strings.CutPrefix(line, label); found {
 				*told = strings.TrimSpace(value)
 			}
 		}
 	}
-	require.NotEmpty(t, o.url, "baton dev tells where its pages are: %s", o.dev.stdout.tail())
+	require.NotEmpty(t, o.url, "baton dev tells where its pages are: %s", o.dev.Stdout.Tail())
 	return o
 }
 
 // signIn opens a browser for one of the demo's people, who signs in at their own address, as the page offers it.
-func (o *office) signIn(t *testing.T, name, link, page string) *visitor {
+func (o *devEnvironment) signIn(t *testing.T, name, link, page string) *visitor {
 	t.Helper()
 	v := openBrowser(t, name, o.url)
 	o.becomes(v, link, page)
@@ -50,7 +50,7 @@ func (o *office) signIn(t *testing.T, name, link, page string) *visitor {
 }
 
 // becomes chooses one of the demo's people at the printed address.
-func (o *office) becomes(v *visitor, link, page string) {
+func (o *devEnvironment) becomes(v *visitor, link, page string) {
 	v.t.Helper()
 	v.goes(page)
 	v.sees("Sign in to the demo")
@@ -60,7 +60,7 @@ func (o *office) becomes(v *visitor, link, page string) {
 }
 
 // signInHere signs in with a session, as one person in all tabs.
-func (o *office) signInHere(t *testing.T, name, button, page string) *visitor {
+func (o *devEnvironment) signInHere(t *testing.T, name, button, page string) *visitor {
 	t.Helper()
 	v := openBrowser(t, name, o.url)
 	v.goes(page)
@@ -71,19 +71,19 @@ func (o *office) signInHere(t *testing.T, name, button, page string) *visitor {
 }
 
 // agent opens the desk of an agent.
-func (o *office) agent(t *testing.T, name string) *visitor {
+func (o *devEnvironment) agent(t *testing.T, name string) *visitor {
 	t.Helper()
 	return o.signIn(t, name, name+" agent", "/desk")
 }
 
 // administrator opens a page of administration.
-func (o *office) administrator(t *testing.T) *visitor {
+func (o *devEnvironment) administrator(t *testing.T) *visitor {
 	t.Helper()
 	return o.signIn(t, "carol", "carol as administrator", "/admin/transfers")
 }
 
 // beginsChat opens a browser for a customer, who starts a chat.
-func (o *office) beginsChat(t *testing.T, name, about string) *visitor {
+func (o *devEnvironment) beginsChat(t *testing.T, name, about string) *visitor {
 	t.Helper()
 	v := openBrowser(t, name, o.url)
 	v.goes("/chat")
@@ -136,7 +136,7 @@ const (
 // customer writes, and two agents transfer the chat back and forth.
 func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	alice, bob := o.agent(t, "alice"), o.agent(t, "bob")
 	alice.sees("A conversation appears here as soon as it is offered to you.")
 
@@ -237,7 +237,7 @@ func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 // Each tab is another person.
 func TestThreeTabsAreThreePeople(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	crystal := openBrowser(t, "the customer's tab", o.url)
 	alice, bob := crystal.anotherTab("alice's tab"), crystal.anotherTab("bob's tab")
 	crystal.goes("/")

@@ -20,7 +20,7 @@ func (v *visitor) movesTo(zone string) {
 // open page.
 func TestPagesHaveTheReadersClock(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	crystal := o.beginsChat(t, "Crystal Minh", charged)
 	carol := openBrowser(t, "carol", o.url)
 	carol.movesTo("Australia/Adelaide")

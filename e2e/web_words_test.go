@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // slowLine is the latency of a bad mobile connection.
@@ -42,7 +43,7 @@ func field(name string) string {
 }
 
 // texts returns the messages of a conversation from the desk.
-func (o *office) texts(t *testing.T, sid string) (texts []string) {
+func (o *devEnvironment) texts(t *testing.T, sid string) (texts []string) {
 	t.Helper()
 	d, err := desk.Open(t.Context(), o.database, desk.Options{})
 	require.NoError(t, err)
@@ -56,7 +57,7 @@ func (o *office) texts(t *testing.T, sid string) (texts []string) {
 }
 
 // fill writes that many messages of the customer: "message 1" and so on.
-func (o *office) fill(t *testing.T, sid string, count int) {
+func (o *devEnvironment) fill(t *testing.T, sid string, count int) {
 	t.Helper()
 	d, err := desk.Open(t.Context(), o.database, desk.Options{})
 	require.NoError(t, err)
@@ -68,7 +69,7 @@ func (o *office) fill(t *testing.T, sid string, count int) {
 }
 
 // begun starts a conversation that is offered to alice.
-func (o *office) begun(t *testing.T, customer string) string {
+func (o *devEnvironment) begun(t *testing.T, customer string) string {
 	t.Helper()
 	sid := strings.TrimSpace(o.does(t, "start", "--channel", "web", "--customer", customer, "--queue", "support"))
 	o.offered(t, sid, "alice")
@@ -76,7 +77,7 @@ func (o *office) begun(t *testing.T, customer string) string {
 }
 
 // accepted starts a conversation that alice has.
-func (o *office) accepted(t *testing.T, customer string) string {
+func (o *devEnvironment) accepted(t *testing.T, customer string) string {
 	t.Helper()
 	sid := o.begun(t, customer)
 	o.does(t, "accept", sid, "--agent", "alice", "--wait")
@@ -87,7 +88,7 @@ func (o *office) accepted(t *testing.T, customer string) string {
 // conversation, opened by a click or by key, and has its text again on the way back.
 func TestDraftsStayWithTheirConversation(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
 	crystal, jonas := o.begun(t, "Crystal Minh"), o.begun(t, "Jonas Weber")
 	alice := o.agent(t, "alice")
@@ -156,7 +157,7 @@ func TestDraftsStayWithTheirConversation(t *testing.T) {
 // The reason of a close stays with its conversation too, and can be copied after another agent has closed it.
 func TestAReasonForClosingIsKept(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	crystal, jonas := o.begun(t, "Crystal Minh"), o.begun(t, "Jonas Weber")
 	carol := o.signIn(t, "carol", "carol supervisor", "/desk")
 	carol.goes("/conversations/" + crystal)
@@ -178,7 +179,7 @@ func TestAReasonForClosingIsKept(t *testing.T) {
 // after a reload.
 func TestASlowLineSendsWhatWasSent(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	alice := o.agent(t, "alice")
 	crystal := o.beginsChat(t, "Crystal Minh", charged)
 	alice.opens("Crystal Minh")
@@ -226,7 +227,7 @@ func TestASlowLineSendsWhatWasSent(t *testing.T) {
 // discarded.
 func TestAMessageThatFailsStays(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	alice := o.agent(t, "alice")
 	sid, other := o.accepted(t, "Crystal Minh"), o.accepted(t, "Jonas Weber")
 	alice.opens("Crystal Minh")
@@ -278,7 +279,7 @@ func (v *visitor) signedOut() {
 // Text written when the session had ended is there when the same person signs in again, and for no other person.
 func TestWordsOutlastTheSession(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	o.does(t, "settings", "--messaging-transfers", "on", "--transfer-notes", "on")
 	sid := o.accepted(t, "Crystal Minh")
 	alice := o.signInHere(t, "alice", "alice agent", "/desk")
@@ -325,7 +326,7 @@ func TestWordsOutlastTheSession(t *testing.T) {
 // The next chat in the browser does not contain it.
 func TestTypedTextOutlastsTheChat(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	alice := o.agent(t, "alice")
 	kept := func(v *visitor, text string) {
 		t.Helper()
@@ -375,7 +376,7 @@ func TestTypedTextOutlastsTheChat(t *testing.T) {
 // Loaded messages stay, and stay in view, when a new message arrives.
 func TestHistoryIsReadToItsBeginning(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	alice, carol := o.agent(t, "alice"), o.signIn(t, "carol", "carol supervisor", "/desk")
 	crystal := o.beginsChat(t, "Crystal Minh", charged)
 	alice.opens("Crystal Minh")
@@ -430,7 +431,7 @@ func TestHistoryIsReadToItsBeginning(t *testing.T) {
 // message.
 func TestARefreshAddsOnlyWhatIsNew(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	alice := o.agent(t, "alice")
 	crystal := o.beginsChat(t, "Crystal Minh", charged)
 	alice.opens("Crystal Minh")
@@ -487,7 +488,7 @@ func (v *visitor) holdsBack(pattern string) (reached <-chan struct{}, letIn func
 // before the action itself.
 func TestAConfirmationOutlastsARefresh(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	sid := o.accepted(t, "Crystal Minh")
 	o.does(t, "end", sid, "--agent", "alice")
 	alice := o.agent(t, "alice")
@@ -498,7 +499,7 @@ func TestAConfirmationOutlastsARefresh(t *testing.T) {
 	alice.clicks("button", "Complete wrap-up")
 	select {
 	case <-reached:
-	case <-time.After(patience):
+	case <-time.After(testenv.Patience):
 		require.Fail(t, "the wrapup was not answered")
 	}
 	ask[bool](alice, `!(window.refreshed = false)`)
@@ -517,7 +518,7 @@ func TestAConfirmationOutlastsARefresh(t *testing.T) {
 // another tab, another action.
 func TestAConfirmationIsForItsPage(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := openDev(t)
 	first, second := o.accepted(t, "Crystal Minh"), o.accepted(t, "Jonas Weber")
 	o.does(t, "end", first, "--agent", "alice")
 	alice := newPageCaller(t, o.url).as(url.Values{"agent": {"alice"}})

@@ -1,6 +1,6 @@
 // Package load generates load on a running deployment and measures it: how many conversations are opened per
 // second, how long commands take at a given rate with many open conversations, and how many commands per second are
-// executed without pauses. `baton bench` and the growth part of bench/ print the results.
+// executed without pauses. `baton bench` and the growth part of lab/bench print the results.
 //
 // It uses its own agents and its own queue, and sends commands as services do. It does not check guarantees.
 package load
@@ -42,7 +42,7 @@ type Load struct {
 	options  Options
 	queue    string
 	agents   []string
-	talks    []*talk
+	talks    []*Talk
 	progress func(part string, done, of int)
 }
 
@@ -101,7 +101,7 @@ func rateOf(count int, within time.Duration) Rate {
 // OpenUpTo opens conversations, several at a time, until the given number is open. An agent accepts each of them.
 func (l *Load) OpenUpTo(ctx context.Context, open int) (Rate, error) {
 	first := len(l.talks)
-	opened := make([]*talk, max(open-first, 0))
+	opened := make([]*Talk, max(open-first, 0))
 	began := time.Now()
 	var done atomic.Int64
 	err := l.each(ctx, len(opened), func(ctx context.Context, i int) (err error) {
@@ -133,7 +133,7 @@ func (l *Load) each(ctx context.Context, n int, do func(ctx context.Context, i i
 // Settle waits until the desk has all changes of the conversations.
 func (l *Load) Settle(ctx context.Context) error {
 	for _, t := range l.talks {
-		if err := desk.AwaitRevision(ctx, l.desk, t.sid, t.revision); err != nil {
+		if err := desk.AwaitRevision(ctx, l.desk, t.SID, t.revision); err != nil {
 			return err
 		}
 	}
@@ -146,7 +146,7 @@ func (l *Load) Clean(ctx context.Context) error {
 	var done atomic.Int64
 	open := make([]error, len(l.talks))
 	stopped := l.each(ctx, len(l.talks), func(ctx context.Context, i int) error {
-		open[i] = l.talks[i].end(ctx) // on an error the others are still closed
+		open[i] = l.talks[i].End(ctx) // on an error the others are still closed
 		l.progress("closing conversations", int(done.Add(1)), len(l.talks))
 		return ctx.Err()
 	})

@@ -62,11 +62,11 @@ const apart = 5 * time.Second
 
 // paced returns the conversation of each command. The commands are spread over all open conversations. Each
 // conversation gets its whole cycle, interleaved with the commands of others.
-func (l *Load) paced(commands int) []*talk {
+func (l *Load) paced(commands int) []*Talk {
 	window := max(min(int(l.options.Rate*apart.Seconds()), len(l.talks), commands/len(cycle)), 1)
 	block := window * len(cycle)
 	stride := max(len(l.talks)*len(cycle)/max(commands, block), 1)
-	order := make([]*talk, commands)
+	order := make([]*Talk, commands)
 	for i := range order {
 		number := i/block*window + i%window
 		order[i] = l.talks[number*stride%len(l.talks)]
@@ -87,7 +87,7 @@ func (l *Load) Paced(ctx context.Context) ([]Latency, error) {
 			break // a command failed, or ctx has ended
 		}
 		group.Go(func() error {
-			name, err := t.step(sending)
+			name, err := t.Step(sending)
 			if err != nil {
 				return err
 			}
@@ -118,7 +118,7 @@ func (l *Load) Unpaced(ctx context.Context) (Rate, []Latency, error) {
 		t := l.talks[i]
 		for time.Since(began) < l.options.Unpaced {
 			sent := time.Now()
-			name, err := t.step(ctx)
+			name, err := t.Step(ctx)
 			if err != nil {
 				return err
 			}
