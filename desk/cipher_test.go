@@ -54,7 +54,7 @@ func TestSealedDesk(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			h := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, desktest.Key(t, "k"))}}
+			h := &environment{&desktest.Environment{T: t, Database: desktest.SQLite(t), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, desktest.Key(t, "k"))}}
 			h.Desk = h.Reopen()
 			test.run(t, h)
 		})
@@ -67,7 +67,7 @@ func TestASealedDeskIsOpenedWithKeysOnly(t *testing.T) {
 	for name, first := range map[string]desk.Cipher{"sealed from the beginning": desktest.KeyRing(t, desktest.Key(t, "k")), "sealed since": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: first}}
+			h := &environment{&desktest.Environment{T: t, Database: desktest.SQLite(t), Clock: desktest.NewClock(), Cipher: first}}
 			h.Desk = h.Reopen()
 			if first == nil {
 				h = h.again(desktest.KeyRing(t, desktest.Key(t, "later")))
@@ -201,7 +201,7 @@ var pointers = regexp.MustCompile(`0x[0-9a-f]+`)
 
 func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 	t.Parallel()
-	plain := newEnvironment(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	plain := newEnvironment(t, desktest.SQLite(t))
 	w, th, _ := everythingWritten(t, plain)
 	found := w.in(bytesOf(t, plain.Database))
 	require.Len(t, found, len(w.all)-1, "the session's data is in base64; else the search below would prove nothing")
@@ -209,7 +209,7 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 	require.Equal(t, readable, (&words{readable}).in(written(t, plain, th.SID)))
 
 	first, second := desktest.Key(t, "first"), desktest.Key(t, "second")
-	encrypted := &environment{&desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, first)}}
+	encrypted := &environment{&desktest.Environment{T: t, Database: desktest.SQLite(t), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, first)}}
 	encrypted.Desk = encrypted.Reopen()
 	w, th, _ = everythingWritten(t, encrypted)
 	require.Empty(t, w.in(bytesOf(t, encrypted.Database)))
@@ -249,7 +249,7 @@ func columnTexts(h *environment, c sqldb.Column) (texts []string, err error) {
 
 func TestADeskIsSealedLaterAndItsKeyReplaced(t *testing.T) {
 	t.Parallel()
-	plain := newEnvironment(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	plain := newEnvironment(t, desktest.SQLite(t))
 	w, th, _ := everythingWritten(t, plain)
 	before := written(t, plain, th.SID)
 	_, _, err := plain.Reseal(t.Context())
@@ -429,7 +429,7 @@ var tableAndColumn = regexp.MustCompile("`([a-z_]+\\.[a-z_]+)`")
 // Every text column must be listed in docs/security.md as sealed, or as not sealed with a reason.
 func TestEveryColumnHasAVerdict(t *testing.T) {
 	t.Parallel()
-	h := newEnvironment(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	h := newEnvironment(t, desktest.SQLite(t))
 	document, err := os.ReadFile("../docs/security.md")
 	require.NoError(t, err)
 	listed := map[string]bool{}

@@ -1,13 +1,14 @@
 package desk_test
 
 import (
-	"path/filepath"
 	"testing"
+
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 func TestSQLite(t *testing.T) {
 	t.Parallel()
-	testDesk(t, func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "desk.db") })
+	testDesk(t, desktest.SQLite)
 }
 
 // testDesk runs the tests that every database has to pass. The function returns the name of an empty database.

@@ -1,7 +1,6 @@
 package desk_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +16,7 @@ import (
 // dispatcher and in an offer: none scans a table that grows, and none sorts.
 func TestHotQueriesWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := newEnvironment(t, filepath.Join(t.TempDir(), "desk.db"))
+	h := newEnvironment(t, desktest.SQLite(t))
 	h.liveADay()
 
 	looked := 0

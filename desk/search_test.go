@@ -2,7 +2,6 @@ package desk_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -256,7 +255,7 @@ func testExcerpt(t *testing.T, h *environment) {
 func BenchmarkSearch(b *testing.B) {
 	for _, kind := range []string{"clear", "encrypted"} {
 		b.Run("sqlite "+kind, func(b *testing.B) {
-			h := &environment{&desktest.Environment{T: b, Database: "sqlite:" + filepath.Join(b.TempDir(), "desk.db"), Clock: desktest.NewClock()}}
+			h := &environment{&desktest.Environment{T: b, Database: desktest.SQLite(b), Clock: desktest.NewClock()}}
 			if kind == "encrypted" {
 				h.Cipher = desktest.KeyRing(b, desktest.Key(b, "first"))
 			}

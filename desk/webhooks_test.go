@@ -1,7 +1,6 @@
 package desk_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -367,7 +367,7 @@ func testOnlyHeadsAreDue(t *testing.T, h *environment) {
 // none scans the queue.
 func TestWebhooksWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := newEnvironment(t, filepath.Join(t.TempDir(), "desk.db"))
+	h := newEnvironment(t, desktest.SQLite(t))
 	require.NoError(t, h.AddQueue(h.T.Context(), "support"))
 	h.callback("https://example.com/events")
 	th := h.Start("support").Follow()

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"sync/atomic"
@@ -27,6 +26,7 @@ import (
 	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/devserver"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
@@ -134,7 +134,7 @@ func newStage(t *testing.T, server *devserver.Server, name string) *stage {
 	st.baton = baton.NewClient(st.temporal)
 
 	var err error
-	st.desk, err = desk.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
+	st.desk, err = desk.Open(t.Context(), desktest.SQLite(t), desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, st.desk.Close()) })
 	st.furnish()

@@ -131,9 +131,9 @@ func (h *Environment) AgentNamed(name string) desk.Agent {
 	return a
 }
 
-// Few reports whether to use fewer conversations: the counts are the same on every database, and writing them is
-// slow.
-func (h *Environment) Few() bool { return underRaceDetector || h.OnPostgres() }
+// Few reports whether to use fewer conversations, because writing many of them is slow. On SQLite, without -short and
+// without the race detector, tests use them all.
+func (h *Environment) Few() bool { return testing.Short() || underRaceDetector || h.OnPostgres() }
 
 // Load returns the load that the desk counts for the agent on the channel, or -1 for an unknown channel.
 func (h *Environment) Load(name string, channel conversation.Channel) int {

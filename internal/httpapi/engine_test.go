@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +23,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 )
@@ -298,7 +298,7 @@ const (
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	h := &house{t: t, file: filepath.Join(t.TempDir(), "desk.db"), log: &journal{}}
+	h := &house{t: t, file: desktest.SQLite(t), log: &journal{}}
 	h.open()
 	ctx := t.Context()
 	for _, queue := range []string{"support", "billing", "quiet"} {

@@ -1,7 +1,6 @@
 package insights
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/baton-transfers/baton/desk/desktest"
@@ -10,7 +9,7 @@ import (
 
 func TestSQLite(t *testing.T) {
 	t.Parallel()
-	testInsightsOn(t, func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "desk.db") })
+	testInsightsOn(t, desktest.SQLite)
 }
 
 func TestPostgres(t *testing.T) {
@@ -61,7 +60,7 @@ func TestSealedDesk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := &desktest.Environment{
-				T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, desktest.Key(t, "k")),
+				T: t, Database: desktest.SQLite(t), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, desktest.Key(t, "k")),
 			}
 			h.Desk = h.Reopen()
 			run(t, h)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -605,7 +604,7 @@ func testHappeningsOn(t *testing.T, h *desktest.Environment) {
 // everything else.
 func TestInsightsWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := desktest.New(t, filepath.Join(t.TempDir(), "desk.db"))
+	h := desktest.New(t, desktest.SQLite(t))
 	h.Staff("support", "alice")
 	h.Start("support").Follow().Accept("alice")
 	h.Desk = h.Reopen() // it has prepared no statement yet
@@ -634,7 +633,7 @@ func TestInsightsWalkIndexes(t *testing.T) {
 // TestStatisticsWalkIndexes checks SQLite's query plans of statistics: none scans a table that grows.
 func TestStatisticsWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := desktest.New(t, filepath.Join(t.TempDir(), "desk.db"))
+	h := desktest.New(t, desktest.SQLite(t))
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow().Accept("alice")
 	before := map[string]bool{}

@@ -129,7 +129,7 @@ func TestStreamsEndWithTheSession(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := servePages(t, demo)
+			p := servePages(t, func(string) site.Options { return site.Options{Demo: true, Beat: 100 * time.Millisecond} })
 			carol := cookie(p.send(identitytest.NewBrowser(p.URL), "/sign-in", url.Values{"agent": {"carol"}})).Value
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/conversations/stream", nil)
 			require.NoError(t, err)

@@ -8,16 +8,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
@@ -53,7 +54,7 @@ type pages struct {
 // servePages starts the server. The options may depend on its address.
 func servePages(t *testing.T, options func(address string) site.Options) *pages {
 	t.Helper()
-	d, err := desk.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
+	d, err := desk.Open(t.Context(), desktest.SQLite(t), desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	_, err = d.SeedDemo(t.Context())
@@ -307,7 +308,7 @@ func TestCookiesOverTLS(t *testing.T) {
 		p := servePages(t, func(string) site.Options { return o })
 		var w *httptest.ResponseRecorder
 		if path == "/chat/start" {
-			handler := web.New(p.desk, begins{}, o).Handler()
+			handler := web.New(p.desk, begins{desk: p.desk}, o).Handler()
 			w = askFrom(t, handler, "127.0.0.1:4000", http.MethodPost, path, "", url.Values{"name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}})
 		} else {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1"+path, strings.NewReader("agent=alice"))
@@ -344,11 +345,28 @@ func TestCookiesOverTLS(t *testing.T) {
 	}
 }
 
-// begins starts every conversation.
-type begins struct{ closed }
+// begins starts every conversation, and syncs it to the desk.
+type begins struct {
+	closed
+	desk *desk.Desk
+}
 
-func (begins) Start(_ context.Context, start conversation.StartCommand) (string, error) {
-	return start.Conversation, nil
+func (b begins) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
+	var state conversation.State
+	query, err := state.Ask(start, time.Now())
+	if err != nil {
+		return "", err
+	}
+	facts, err := b.desk.Facts(ctx, *query)
+	if err != nil {
+		return "", err
+	}
+	started, err := state.Apply(start, &facts, time.Now())
+	if err != nil {
+		return "", err
+	}
+	_, err = b.desk.Sync(ctx, state.Snapshot(started.Events, started.Notes))
+	return start.Conversation, err
 }
 
 func TestRoleIsTheDesks(t *testing.T) {

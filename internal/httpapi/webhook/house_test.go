@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // house is a desk with its clock, and the log of its senders.
@@ -34,7 +34,7 @@ func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, log: &journal{}}
 	h.clock.Store(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC).UnixNano())
-	d, err := desk.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), desk.Options{Now: h.now})
+	d, err := desk.Open(t.Context(), desktest.SQLite(t), desk.Options{Now: h.now})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	h.Desk = d

@@ -57,6 +57,9 @@ type Options struct {
 	DemoOff bool
 	// Idle is how long a session lasts without a request that the person made; zero means [DefaultIdle].
 	Idle time.Duration
+	// Beat is the interval of keep-alive comments in a stream, at which the stream's session is checked as well; zero
+	// means [DefaultBeat].
+	Beat time.Duration
 	// Now is the clock for idle times and for the periods of insights; nil means the system clock.
 	Now func() time.Time
 	// TemporalUI is the address of the namespace's page in the Temporal Web UI, to which a conversation's workflow
@@ -80,6 +83,7 @@ type Site struct {
 	routes  []Route
 	pages   map[string]*template.Template
 	idle    time.Duration
+	beat    time.Duration
 	guard   *http.CrossOriginProtection
 	streams *streams
 }
@@ -94,7 +98,8 @@ func New(d *desk.Desk, conversations Conversations, options Options, routes []Ro
 		pages: templates.Parse(), Live: live.New(d, options.Logger), guard: http.NewCrossOriginProtection(),
 		streams: newStreams(), routes: routes,
 	}
-	s.Security, s.idle, s.Now = seclog.New(options.Logger), cmp.Or(options.Idle, DefaultIdle), options.Now
+	s.Security, s.Now = seclog.New(options.Logger), options.Now
+	s.idle, s.beat = cmp.Or(options.Idle, DefaultIdle), cmp.Or(options.Beat, DefaultBeat)
 	if s.Now == nil {
 		s.Now = time.Now
 	}
