@@ -20,7 +20,7 @@ const races = 1000
 // the other gets the answer that it has changed.
 func TestOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	accept := url.Values{"ReservationStatus": {"accepted"}}
 	sid := h.offer("alice")
 	count := races
@@ -58,7 +58,7 @@ func TestOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 }
 
 // holder returns the agent who has the conversation.
-func (h *house) holder(sid string) string {
+func (h *environment) holder(sid string) string {
 	h.t.Helper()
 	record := h.state(sid)
 	return record.Tasks[len(record.Tasks)-1].Agent

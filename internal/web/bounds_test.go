@@ -153,7 +153,7 @@ func TestStreamsEndWithTheSession(t *testing.T) {
 			case rest := <-ended:
 				require.LessOrEqual(t, strings.Count(rest, "event: changed"), 1)
 			case <-time.After(25 * time.Second):
-				t.Fatal("the stream of a session that has ended goes on")
+				t.Fatal("the stream of a session that has ended continues")
 			}
 		})
 	}

@@ -162,7 +162,7 @@ func TestSignInToDemoIsRefused(t *testing.T) {
 		sentence string
 	}{
 		{"an agent isn't an administrator", url.Values{"administrator": {"alice"}}, http.StatusForbidden, "Only a supervisor"},
-		{"somebody who isn't there", url.Values{"agent": {"mallory"}}, http.StatusUnprocessableEntity, "no such agent"},
+		{"an unknown agent", url.Values{"agent": {"mallory"}}, http.StatusUnprocessableEntity, "no such agent"},
 		{"nobody", nil, http.StatusUnprocessableEntity, "no such agent"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -452,7 +452,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 		require.Equal(t, http.StatusForbidden, page.Status)
 		require.Contains(t, page.Body, "mallory")
 		require.Contains(t, page.Body, "Dora D.")
-		require.Contains(t, page.Body, "to sign in as somebody else")
+		require.Contains(t, page.Body, "to sign in with another account")
 		p.requireOut(b)
 	})
 	t.Run("another account under the same name is refused until it is released", func(t *testing.T) { //nolint:paralleltest // see above
@@ -564,7 +564,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 		page := p.open(begun, "/sign-in/callback?"+url.Values{"state": {state}, "code": {"x"}}.Encode())
 		require.Equal(t, http.StatusServiceUnavailable, page.Status)
 		require.Contains(t, page.Body, "be reached now. Try again")
-		require.Contains(t, p.log.String(), "The OpenID provider can't be reached")
+		require.Contains(t, p.log.String(), "OpenID provider unreachable")
 
 		provider, err = program.Start(t.Context(), o)
 		require.NoError(t, err)

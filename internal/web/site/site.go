@@ -268,7 +268,7 @@ func (s *Site) Supervisors(next http.Handler) http.Handler {
 
 func (s *Site) sessionFailed(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, context.Canceled) {
-		s.Log.ErrorContext(r.Context(), "A session could not be read or kept", "error", err)
+		s.Log.ErrorContext(r.Context(), "session not read or stored", "error", err)
 	}
 	http.Error(w, "Baton can't reach its records now. Try again in a moment.", http.StatusServiceUnavailable)
 }
