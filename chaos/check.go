@@ -313,7 +313,7 @@ func (v *evidence) presences() row {
 	for _, a := range v.agents {
 		r.looked++
 		if e := last[a.Name]; e != nil && e.verdict == done && string(a.Presence) != e.presence {
-			r.lose("%s is %s, and was told to be %s last", a.Name, a.Presence, e.presence)
+			r.lose("%s is %s, and was last set to %s", a.Name, a.Presence, e.presence)
 		}
 	}
 	return r
@@ -374,7 +374,7 @@ func (v *evidence) messageOrder(r *row, said map[string][]*entry) {
 		for i, later := range entries {
 			for _, earlier := range entries[:i] {
 				if earlier.answered.Before(later.sent) && numbers[earlier.text] > numbers[later.text] {
-					r.err("%q stands after %q, which was said after it", earlier.text, later.text)
+					r.err("%q is after %q, which was written after it", earlier.text, later.text)
 				}
 			}
 		}
@@ -528,7 +528,7 @@ func (v *evidence) loads() row {
 // capacities checks that agents had room for the tasks that a queue offered them. Tasks directed to one agent and
 // claimed tasks ignore the capacity. A match that was in flight when its agent left, and arrives after the agent
 // has come back, may exceed the capacity by one: the desk declines it for the agent, unless another command comes
-// first. Such a late offer is recognised by its task, which waited before the agent came.
+// first. Such a late offer is recognized by its task, which waited before the agent came.
 func (v *evidence) capacities() row {
 	r := row{what: "offers within the agent's capacity"}
 	capacity := map[string]int{}

@@ -122,7 +122,7 @@ func TestTheCheckerCanFail(t *testing.T) {
 			made := v.feed[v.only()][event(v, conversation.EventTransferInitiated)]
 			v.feed[v.only()] = append(v.feed[v.only()], made)
 		}, "commands with their one effect", 0, 1, 0},
-		"an effect that nobody has asked for": {func(v *evidence) {
+		"an effect without a command": {func(v *evidence) {
 			v.feed[v.only()][1].By = "nobody"
 		}, "commands with their one effect", 0, 1, 0},
 		"a refused command with an effect": {func(v *evidence) {
@@ -135,7 +135,7 @@ func TestTheCheckerCanFail(t *testing.T) {
 		"a conversation that isn't there": {func(v *evidence) {
 			delete(v.feed, v.only())
 		}, "conversations begun", 1, 0, 0},
-		"a conversation that nobody has begun": {func(v *evidence) {
+		"a conversation without a start": {func(v *evidence) {
 			v.shown = append(v.shown, "CHffffffffffffffffffffffffffffffff")
 		}, "conversations begun", 0, 1, 0},
 		"a signal that isn't in the history": {func(v *evidence) {
@@ -166,15 +166,15 @@ func TestTheCheckerCanFail(t *testing.T) {
 		"an event that is numbered as another": {func(v *evidence) {
 			v.feed[v.only()][4].Number--
 		}, "events in the event log, without gaps", 1, 1, 0},
-		"an attribute that did not go along":  {func(v *evidence) { v.tasks[v.only()][1].Attributes = nil }, "tasks with their conversation's attributes", 1, 0, 0},
-		"a match that is left over":           {func(v *evidence) { v.counted["bob"] = 1 }, "agents who have what counts against them", 0, 1, 0},
-		"a task that waits for somebody free": {func(v *evidence) { v.stranded = []error{errWrong} }, "agents who have what counts against them", 1, 0, 0},
-		"an agent who is offered too much":    {func(v *evidence) { v.plan.agents[0].capacity = 0 }, "offers within the agent's capacity", 0, 0, 1},
-		"a webhook that never came":           {func(v *evidence) { v.told = append(v.told[:3], v.told[4:]...) }, "webhooks delivered, in order", 1, 0, 0},
-		"a webhook before the one before it":  {func(v *evidence) { v.told[2], v.told[3] = v.told[3], v.told[2] }, "webhooks delivered, in order", 0, 0, 1},
-		"a transfer that isn't counted":       {func(v *evidence) { v.figures.Sent.Initiated, v.figures.Sent.Completed = 0, 0 }, "transfers in the insights", 3, 0, 0},
-		"a transfer that is counted twice":    {func(v *evidence) { v.figures.Sent.Initiated, v.figures.Sent.Completed = 2, 2 }, "transfers in the insights", 0, 3, 0},
-		"an agent who isn't as they were told": {func(v *evidence) {
+		"an attribute that did not go along": {func(v *evidence) { v.tasks[v.only()][1].Attributes = nil }, "tasks with their conversation's attributes", 1, 0, 0},
+		"a match that is left over":          {func(v *evidence) { v.counted["bob"] = 1 }, "agents who have what counts against them", 0, 1, 0},
+		"a task that waits for a free agent": {func(v *evidence) { v.stranded = []error{errWrong} }, "agents who have what counts against them", 1, 0, 0},
+		"an agent who is offered too much":   {func(v *evidence) { v.plan.agents[0].capacity = 0 }, "offers within the agent's capacity", 0, 0, 1},
+		"a webhook that never came":          {func(v *evidence) { v.told = append(v.told[:3], v.told[4:]...) }, "webhooks delivered, in order", 1, 0, 0},
+		"a webhook before the one before it": {func(v *evidence) { v.told[2], v.told[3] = v.told[3], v.told[2] }, "webhooks delivered, in order", 0, 0, 1},
+		"a transfer that isn't counted":      {func(v *evidence) { v.figures.Sent.Initiated, v.figures.Sent.Completed = 0, 0 }, "transfers in the insights", 3, 0, 0},
+		"a transfer that is counted twice":   {func(v *evidence) { v.figures.Sent.Initiated, v.figures.Sent.Completed = 2, 2 }, "transfers in the insights", 0, 3, 0},
+		"an agent who does not have the presence that was set": {func(v *evidence) {
 			v.entries = append(v.entries, &entry{name: namePresence, agent: "bob", presence: "available", verdict: done})
 		}, "agents as they were last told to be", 1, 0, 0},
 	} {
@@ -209,7 +209,7 @@ func TestAStateThatNobodySawIsFound(t *testing.T) {
 	require.Equal(t, v.records[v.only()].Revision, states, "as many as there were commands")
 
 	_, err = brokenPast(v.records[v.only()], events(), func(string) bool { return false })
-	require.ErrorContains(t, err, "I3", "the customer's side was ended by nobody")
+	require.ErrorContains(t, err, "I3", "the customer's side ended without a command")
 
 	for i, e := range v.feed[v.only()] {
 		if e.Name == conversation.EventReservationWrapup && e.Agent == "alice" {

@@ -169,7 +169,7 @@ func (d *driver) state(ctx context.Context, sid string) (conversation.Record, er
 	}
 }
 
-// under returns the command with that ID as its ID and sender, by which its effects are recognised.
+// under returns the command with that ID as its ID and sender, by which its effects are recognized.
 func under[C conversation.Command](id string, c C) conversation.Command {
 	payload, err := json.Marshal(c)
 	if err != nil {

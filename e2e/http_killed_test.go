@@ -636,7 +636,7 @@ func TestWebhooksOutliveTheirReceiverAndTheirGateway(t *testing.T) {
 	}
 	passed.requireNothingLostOrDoubled()
 	require.Equal(t, ends, ended, "the work was done before the ends: give it more cycles")
-	waitFor(t, 2*patience, "the receiver is told everything", func() bool { return r.wasToldAll(f.centre) })
+	waitFor(t, 2*patience, "the receiver gets everything", func() bool { return r.wasToldAll(f.centre) })
 	r.requireToldInOrder(f.centre)
 	require.Len(t, fed(t, f.centre), talks)
 }
@@ -674,7 +674,7 @@ func TestWebhooksThatAreSlowOrRefused(t *testing.T) {
 	})
 }
 
-// moody is a receiver's behaviour: slow for one conversation, and refusing an event of another.
+// moody is a receiver's behavior: slow for one conversation, and refusing an event of another.
 type moody struct {
 	held, release chan struct{}
 	refused       atomic.Int64

@@ -79,7 +79,7 @@ func TestCommandsWaitForAWorker(t *testing.T) {
 	sid := c.beginWithAlice(t)
 	worker.kill()
 
-	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: to("bob"), Note: "While nobody worked."})
+	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: to("bob"), Note: "While no worker ran."})
 	c.signal(t, sid, conversation.AcceptCommand{Agent: "bob"})
 	c.signal(t, sid, conversation.WrapupCommand{Agent: "alice"})
 	started := c.begin(t, "billing")
@@ -96,7 +96,7 @@ func TestCommandsWaitForAWorker(t *testing.T) {
 // worker: the client repeats the read until the caller's deadline.
 func TestAReadWaitsForAWorker(t *testing.T) {
 	t.Parallel()
-	for name, restarts := range map[string]bool{"of a server that goes on": false, "of a server that restarts": true} {
+	for name, restarts := range map[string]bool{"of a server that continues": false, "of a server that restarts": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := openCentre(t, nil)
@@ -121,7 +121,7 @@ func TestAReadWaitsForAWorker(t *testing.T) {
 			waitFor(t, patience, "a read that is made again", func() bool {
 				select {
 				case err := <-answered:
-					require.Fail(t, "nobody was there to answer", "%v", err)
+					require.Fail(t, "no worker was there to answer", "%v", err)
 				default:
 				}
 				return asked.count.Load() > 2

@@ -227,7 +227,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	agreeSoon(t, c, transferred, later, idle)
 	shown, err := c.desk.Shown(in(t, patience), closed)
 	require.NoError(t, err)
-	require.False(t, shown.Open, "its end is told from what Temporal has kept of it")
+	require.False(t, shown.Open, "its end is known from what Temporal has kept of it")
 	c.do(t, idle, conversation.EndCommand{Agent: "alice"})
 	agreeSoon(t, c, idle)
 	after, err := c.desk.AllEvents(in(t, patience), 0, 1000)
