@@ -22,7 +22,7 @@ func TestEveryAttributeReachesTheNewTask(t *testing.T) {
 	require.Len(t, s.state.Tasks, 5)
 	own, err := json.Marshal(s.task(5).Attributes.Own())
 	require.NoError(t, err)
-	require.JSONEq(t, awkward, string(own), "its own are told apart from the system's")
+	require.JSONEq(t, awkward, string(own), "its own are kept apart from the system's")
 	var original conversation.Attributes
 	require.NoError(t, json.Unmarshal([]byte(awkward), &original))
 	require.NoError(t, json.Unmarshal([]byte(encoded(t, s.state)), s.state))

@@ -22,7 +22,7 @@ var faults = []struct {
 		"I1 is broken",
 	},
 	{
-		"an agent accepts what is offered to somebody else", "state.go",
+		"an agent accepts what is offered to another agent", "state.go",
 		`return t.Status == TaskReserved && t.Reservation.Agent == agent`,
 		`return t.Status == TaskReserved`,
 		"allowed when is broken",
@@ -59,7 +59,7 @@ var faults = []struct {
 		"the setting unanswered is not looked at", "fallbacks.go",
 		`ch.Settings.Unanswered == UnansweredSender && ch.senderWraps(transfer)`,
 		`ch.senderWraps(transfer)`,
-		"nobody takes it is broken",
+		"no agent takes it is broken",
 	},
 	{
 		"the sender gets it back although they no longer wrap", "fallbacks.go",
@@ -81,7 +81,7 @@ var faults = []struct {
 		ch.returnToSender(transfer, ReasonTaskTimeout)`,
 		`transfer != nil && transfer.To.Agent == "" {
 		ch.returnToSender(transfer, ReasonTaskTimeout)`,
-		"nobody takes it is broken",
+		"no agent takes it is broken",
 	},
 	{
 		"the sender has it again while the transfer stays active", "fallbacks.go",

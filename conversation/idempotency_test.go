@@ -120,7 +120,7 @@ func TestACommandThatMayBeForgottenIsRefused(t *testing.T) {
 	}
 	err := s.send(since(sent))
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
-	require.ErrorContains(t, err, "can't be told any more")
+	require.ErrorContains(t, err, "is no longer known")
 	require.NoError(t, s.send(since(s.now)))
 	require.True(t, s.last.Changed, "none of the hundred is it, and it was not sent before them")
 }
@@ -181,5 +181,5 @@ func TestADeclineIsOfTheNewestOffer(t *testing.T) {
 	s := tell(t, aliceHasIt+" · transfer alice→bob · decline bob · reserve bob · decline bob")
 	require.Equal(t, conversation.ReservationRejected, s.task(2).Reservation.Status)
 	s.then("reserve carol")
-	require.Equal(t, conversation.CodeNoReservation, s.refuses("decline bob").Code, "the offer is somebody else's by now")
+	require.Equal(t, conversation.CodeNoReservation, s.refuses("decline bob").Code, "the offer is another agent's by now")
 }

@@ -62,7 +62,7 @@ func checkStep(st step) error {
 		return broken("revision", "it went from %d to %d", st.before.Revision, st.after.Revision)
 	}
 	if len(st.result.Events) == 0 || st.after.Events != st.before.Events+len(st.result.Events) {
-		return broken("events", "%d were told, the count went from %d to %d", len(st.result.Events), st.before.Events, st.after.Events)
+		return broken("events", "%d were returned, the count went from %d to %d", len(st.result.Events), st.before.Events, st.after.Events)
 	}
 	for i, event := range st.result.Events {
 		if event.Number != st.before.Events+1+i || event.Task == "" || event.Name == "" {
@@ -259,7 +259,7 @@ func checkLineage(st step, task *conversation.Task) error {
 	return nil
 }
 
-// checkEffect is the column "what it does" of the table of commands, and "Nobody takes it".
+// checkEffect is the column "what it does" of the table of commands, and "No agent takes it".
 func checkEffect(st step) error {
 	before, after := st.before, st.after
 	transfer := before.ActiveTransfer()
@@ -344,10 +344,10 @@ func checkUnanswered(st step, was *conversation.Task, reason conversation.Reason
 	}
 	task := st.after.Task(was.SID)
 	if task.Status != conversation.TaskPending || task.Agent != "" || task.Queue != was.Queue || task.Head != (was.Head || was.Direct) {
-		return broken("nobody takes it", "task %s is %s for %q in %s, head: %v", task.SID, task.Status, task.Agent, task.Queue, task.Head)
+		return broken("no agent takes it", "task %s is %s for %q in %s, head: %v", task.SID, task.Status, task.Agent, task.Queue, task.Head)
 	}
 	if transfer != nil && st.after.Transfer(transfer.SID).Status != conversation.TransferActive {
-		return broken("nobody takes it", "transfer %s is no longer active", transfer.SID)
+		return broken("no agent takes it", "transfer %s is no longer active", transfer.SID)
 	}
 	return nil
 }
@@ -357,7 +357,7 @@ func checkReturned(st step, transfer *conversation.Transfer, reason conversation
 	task, sender, now := st.after.Task(transfer.Task), st.after.Task(transfer.FromTask), st.after.Transfer(transfer.SID)
 	if task.Status != conversation.TaskCanceled || task.CanceledReason != reason || now.FailureReason != reason ||
 		sender.Status != conversation.TaskAssigned {
-		return broken("nobody takes it", "back to the sender (%s): task %s (%s), transfer %s (%s), the sender's task %s",
+		return broken("no agent takes it", "back to the sender (%s): task %s (%s), transfer %s (%s), the sender's task %s",
 			reason, task.Status, task.CanceledReason, now.Status, now.FailureReason, sender.Status)
 	}
 	return nil

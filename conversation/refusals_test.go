@@ -54,7 +54,7 @@ var refusals = []struct {
 		conversation.CodeNoReservation, "task T1 doesn't wait any more, it is assigned", "task=T1 agent=alice",
 	},
 	{"a close with a task that isn't here", aliceHasIt, "close task=T0", conversation.CodeNoSuchTask, "no task T0", "task=T0"},
-	{"accept of another offer than the one that stands", "start · reserve alice", "accept alice reservation=R0", conversation.CodeNoReservation, "reserved for alice", "agent=alice"},
+	{"accept of another offer than the open one", "start · reserve alice", "accept alice reservation=R0", conversation.CodeNoReservation, "reserved for alice", "agent=alice"},
 	{"accept of another offer than the one they took", aliceHasIt, "accept alice reservation=R0", conversation.CodeNoReservation, "reserved for alice", "agent=alice"},
 	{
 		"decline of another offer than the one they declined", "start · reserve alice · decline alice", "decline alice task=T1 reservation=R0",
@@ -72,14 +72,14 @@ var refusals = []struct {
 	{"move of a task that isn't here", "start", "move →bob task=T0", conversation.CodeNoSuchTask, "see its state", "task=T0"},
 	{"transfer by who has never had it", aliceHasIt, "transfer bob→carol", conversation.CodeNotYourTask, "see its state for who has it", "agent=bob"},
 	{"wrapup by who has never had it", aliceHasIt, "wrapup bob", conversation.CodeNotYourTask, "see its state for who has it", "agent=bob"},
-	{"end of somebody else's task", aliceHasIt, "end bob task=T1", conversation.CodeNotYourTask, "task T1 is alice's, not bob's", "task=T1 agent=bob"},
+	{"end of another agent's task", aliceHasIt, "end bob task=T1", conversation.CodeNotYourTask, "task T1 is alice's, not bob's", "task=T1 agent=bob"},
 	{
-		"wrapup of somebody else's task", aliceHasIt + " · end alice", "wrapup bob task=T1",
+		"wrapup of another agent's task", aliceHasIt + " · end alice", "wrapup bob task=T1",
 		conversation.CodeNotYourTask, "task T1 is alice's, not bob's", "task=T1 agent=bob",
 	},
 	{"end of a task that no agent has", "start", "end bob task=T1", conversation.CodeNotYourTask, "no agent has task T1: it is pending", "task=T1 agent=bob"},
 	{
-		"taking back somebody else's transfer", aliceHasIt + " · transfer alice→bob", "cancel bob",
+		"taking back another agent's transfer", aliceHasIt + " · transfer alice→bob", "cancel bob",
 		conversation.CodeNotYourTask, "only they can take it back", "transfer=U1 agent=alice",
 	},
 	{
@@ -105,7 +105,7 @@ var refusals = []struct {
 		conversation.CodeWrapupPending, "alice still wraps up task T1 of this conversation: complete that wrapup, then accept again", "task=T1 agent=alice",
 	},
 	{
-		"accept of what somebody else is offered", "start · reserve alice", "accept bob",
+		"accept of what another agent is offered", "start · reserve alice", "accept bob",
 		conversation.CodeNoReservation, "reserved for bob", "agent=bob",
 	},
 	{
@@ -161,12 +161,12 @@ var refusals = []struct {
 		conversation.CodeTargetNotAvailable, "transfer to an agent or a queue", "",
 	},
 	{"move to a routing workflow", "start", "move →workflow:Anything", conversation.CodeTargetNotAvailable, "an agent or a queue", ""},
-	{"transfer to an agent nobody knows", aliceHasIt, "transfer alice→bop", conversation.CodeUnknownAgent, `"bop": check the spelling`, "agent=bop"},
-	{"move to an agent nobody knows", "start", "move →bop", conversation.CodeUnknownAgent, "add the agent at the desk", "agent=bop"},
-	{"start in a queue nobody knows", "later 1s", "start queue=soporte", conversation.CodeUnknownQueue, `"soporte": check the spelling`, "queue=soporte"},
-	{"transfer to a queue nobody knows", aliceHasIt, "transfer alice→#facturas", conversation.CodeUnknownQueue, "add the queue at the desk", "queue=facturas"},
-	{"transfer to a queue nobody works on", aliceHasIt, "transfer alice→#night", conversation.CodeQueueEmpty, "choose another target", "queue=night"},
-	{"move to a queue nobody works on", "start", "move →#night", conversation.CodeQueueEmpty, "add agents to it", "queue=night"},
+	{"transfer to an unknown agent", aliceHasIt, "transfer alice→bop", conversation.CodeUnknownAgent, `"bop": check the spelling`, "agent=bop"},
+	{"move to an unknown agent", "start", "move →bop", conversation.CodeUnknownAgent, "add the agent at the desk", "agent=bop"},
+	{"start in an unknown queue", "later 1s", "start queue=soporte", conversation.CodeUnknownQueue, `"soporte": check the spelling`, "queue=soporte"},
+	{"transfer to an unknown queue", aliceHasIt, "transfer alice→#facturas", conversation.CodeUnknownQueue, "add the queue at the desk", "queue=facturas"},
+	{"transfer to a queue without agents", aliceHasIt, "transfer alice→#night", conversation.CodeQueueEmpty, "choose another target", "queue=night"},
+	{"move to a queue without agents", "start", "move →#night", conversation.CodeQueueEmpty, "add agents to it", "queue=night"},
 	{
 		"transfer to an agent who is away", aliceHasIt + " · away bob", "transfer alice→bob",
 		conversation.CodeAgentUnavailable, "to another agent or to a queue", "agent=bob",

@@ -52,7 +52,7 @@ func TestCommands(t *testing.T) {
 			"active · T1 alice wrapping · T2 bob assigned · U1 alice→bob completed",
 		},
 		{
-			"whoever accepts from the queue completes the transfer", aliceHasIt + " · transfer alice→#billing · reserve carol · accept carol",
+			"the agent who accepts from the queue completes the transfer", aliceHasIt + " · transfer alice→#billing · reserve carol · accept carol",
 			"active · T1 alice wrapping · T2 carol@billing assigned · U1 alice→#billing completed by carol",
 		},
 		{
@@ -140,7 +140,7 @@ func TestNobodyTakesIt(t *testing.T) {
 			"active · T1 alice wrapping · T2 #support pending head · U1 alice→bob active",
 		},
 		{
-			"whoever takes it then completes the transfer", aliceHasIt + " · transfer alice→bob · decline bob · reserve carol · accept carol",
+			"the agent who takes it then completes the transfer", aliceHasIt + " · transfer alice→bob · decline bob · reserve carol · accept carol",
 			"active · T1 alice wrapping · T2 carol assigned · U1 alice→bob completed by carol",
 		},
 		{
@@ -194,7 +194,7 @@ func TestNobodyTakesIt(t *testing.T) {
 			"active · T1 alice wrapping · T2 bob reserved · U1 alice→bob active",
 		},
 
-		{"task_timeout: nobody ever took the first task", "start · due", "closed · T1 #support canceled (task_timeout)"},
+		{"task_timeout: no agent ever took the first task", "start · due", "closed · T1 #support canceled (task_timeout)"},
 		{"task_timeout counts on while offered", "set task_timeout=100 · start · later 99s · reserve alice · due", "closed · T1 alice canceled (task_timeout)"},
 		{
 			"task_timeout: the sender still wraps and has it again", aliceHasIt + " · transfer alice→#billing · due",
@@ -337,7 +337,7 @@ func TestDeadlines(t *testing.T) {
 		kind        conversation.DeadlineKind
 		after       time.Duration
 	}{
-		{"an offer stands for two minutes", "start · reserve alice", conversation.DeadlineReservation, 120 * time.Second},
+		{"an offer lasts two minutes", "start · reserve alice", conversation.DeadlineReservation, 120 * time.Second},
 		{"or for as long as the setting says", "set reservation_timeout=15 · start · reserve alice", conversation.DeadlineReservation, 15 * time.Second},
 		{"a task waits for a day", "start", conversation.DeadlineTask, 24 * time.Hour},
 		{"an offer that is declined doesn't start the day anew", "start · later 1m · reserve alice · decline alice", conversation.DeadlineTask, 24 * time.Hour},
@@ -412,7 +412,7 @@ func TestNotes(t *testing.T) {
 	require.NotContains(t, encoded(t, s.state), "Invoice17", "a note's text is at the desk")
 
 	s.then("decline bob · reserve carol · accept carol")
-	require.Equal(t, note.SID, s.transfer(1).Note, "whoever gets the conversation later sees the note")
+	require.Equal(t, note.SID, s.transfer(1).Note, "an agent who gets the conversation later sees the note")
 
 	s.then("wrapup alice note=Done")
 	require.Equal(t, s.notes[1].SID, s.task(1).WrapupNote)

@@ -76,8 +76,8 @@ func (d *Desk) AddActivity(ctx context.Context, name string, available bool) (ad
 			sid, name, sqldb.Flag(available), now); err != nil {
 			return err
 		}
-		stands := map[bool]Presence{true: PresenceAvailable, false: PresenceBreak}[available]
-		if err := t.audit(ctx, now, changed{"activity.added", name, "", string(stands)}); err != nil {
+		presence := map[bool]Presence{true: PresenceAvailable, false: PresenceBreak}[available]
+		if err := t.audit(ctx, now, changed{"activity.added", name, "", string(presence)}); err != nil {
 			return err
 		}
 		added, err = t.activity(ctx, sid)

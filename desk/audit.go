@@ -202,7 +202,7 @@ func (k Key) summary() string {
 
 func membersSummary(target string) string {
 	if target == "" {
-		return "members by hand"
+		return "members set manually"
 	}
 	return "members by " + target
 }

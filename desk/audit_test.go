@@ -64,7 +64,7 @@ func testAudit(t *testing.T, h *environment) {
 		{"set it again", func() error { return h.SetCapacity(ctx, "alice", conversation.ChannelWeb, 7) }, nil},
 		{"come and go", func() error { return h.SetPresence(ctx, "alice", desk.PresenceAvailable) }, nil},
 
-		{"add a queue", func() error { return h.AddQueue(ctx, "support") }, []string{`queue.added support:  → members by hand`}},
+		{"add a queue", func() error { return h.AddQueue(ctx, "support") }, []string{`queue.added support:  → members set manually`}},
 		{
 			"add a queue with an expression", func() error { return h.CreateQueue(ctx, desk.NewQueue{Name: "vip", TargetWorkers: "1==1"}) },
 			[]string{`queue.added vip:  → members by 1==1`},
@@ -96,7 +96,7 @@ func testAudit(t *testing.T, h *environment) {
 		{"name members instead of an expression", func() error {
 			return h.UpdateQueue(ctx, "vip", desk.QueueChange{TargetWorkers: new(""), Join: []string{"alice"}})
 		}, []string{`queue.target_workers vip: 1==2 → `, `queue.members vip:  → alice`}},
-		{"remove a queue", func() error { return h.RemoveQueue(ctx, "vip") }, []string{`queue.removed vip: members by hand → `}},
+		{"remove a queue", func() error { return h.RemoveQueue(ctx, "vip") }, []string{`queue.removed vip: members set manually → `}},
 
 		{"turn the switches on", func() error {
 			_, err := h.SetSettings(ctx, "dave", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })

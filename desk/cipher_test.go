@@ -79,7 +79,7 @@ func TestASealedDeskIsOpenedWithKeysOnly(t *testing.T) {
 				require.ErrorContains(t, err, "set BATON_ENCRYPTION_KEYS")
 			}
 			_, err := h.Agents(t.Context())
-			require.NoError(t, err, "who has the keys goes on")
+			require.NoError(t, err, "a desk with the keys continues")
 		})
 	}
 }

@@ -51,7 +51,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 
 		{"an agent who goes has their offers declined", testGoingDeclines},
 		{"an agent who goes loses their matches", testGoingReleases},
-		{"an offer made to somebody who has gone is declined", testOfferToAbsent},
+		{"an offer made to an agent who has gone is declined", testOfferToAbsent},
 		{"an offer that others have overtaken is declined", testOvertakenMatch},
 		{"who lets an offer expire becomes unavailable", testTimeoutActivity},
 		{"an old timeout doesn't send a returned agent away", testOldTimeout},
@@ -65,7 +65,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"what a conversation that is set back makes has new SIDs", testSetBackSIDs},
 		{"one whose workflow has ended is released", testReleased},
 		{"a closed one that is reset is open again", testReopened},
-		{"a start goes on with what the desk has of the same workflow", testKnownStart},
+		{"a start continues with what the desk has of the same workflow", testKnownStart},
 		{"a database that is put back gives events new SIDs", testPutBack},
 		{"open conversations are taken to be compared in turn", testTakeToCompare},
 		{"a claim is delivered", testClaim},
@@ -151,7 +151,7 @@ func testDesk(t *testing.T, database func(testing.TB) string) {
 		{"two senders never take a webhook twice", testTwoSenders},
 		{"what waits behind another webhook isn't looked at", testOnlyHeadsAreDue},
 
-		{"what waits is told", testBacklog},
+		{"what waits is counted", testBacklog},
 	} {
 		testAt(t, test.name, database, test.run)
 	}

@@ -177,7 +177,7 @@ func testLongestIdle(t *testing.T, h *environment) {
 	require.NoError(t, h.SetPresence(h.T.Context(), "cleo", desk.PresenceBreak))
 	require.NoError(t, h.SetPresence(h.T.Context(), "cleo", desk.PresenceAvailable))
 	next()
-	require.Equal(t, "alice", got[4], "who comes back stands last")
+	require.Equal(t, "alice", got[4], "an agent who comes back is last")
 	require.Equal(t, h.Clock.Now(), h.AgentNamed("alice").IdleSince)
 }
 

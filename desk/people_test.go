@@ -116,7 +116,7 @@ func testKeys(t *testing.T, h *environment) {
 	require.NoError(t, err)
 	again, err := h.Reopen().Account(ctx)
 	require.NoError(t, err)
-	require.Equal(t, account, again, "there is one account, whoever opens the desk first")
+	require.Equal(t, account, again, "there is one account, no matter which process opens the desk first")
 	require.Len(t, account.AuthToken, 32)
 	renewed, err := h.RenewAuthToken(ctx)
 	require.NoError(t, err)

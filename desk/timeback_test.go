@@ -140,7 +140,7 @@ func testReleased(t *testing.T, h *environment) {
 			canceled++
 		}
 	}
-	require.Equal(t, 2, canceled, "both tasks are told to have ended")
+	require.Equal(t, 2, canceled, "both tasks are reported as ended")
 
 	released, err = h.Release(t.Context(), th.SID, h.shownOf(th.SID))
 	require.NoError(t, err)

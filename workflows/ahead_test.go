@@ -28,7 +28,7 @@ func TestADeskThatIsAheadIsShownAllThereIs(t *testing.T) {
 		require.Greater(t, s.record().Revision, lost)
 		require.False(t, pictures[told].Whole)
 		require.True(t, pictures[told+1].Whole)
-		require.Equal(t, pictures[told].Events[0].At, pictures[told+1].Events[0].At, "what the desk took for old is told again")
+		require.Equal(t, pictures[told].Events[0].At, pictures[told+1].Events[0].At, "what the desk took for old is sent again")
 		require.Equal(t, pictures[told].Events[0].Number+5, pictures[told+1].Events[0].Number)
 		s.signal("accept", conversation.AcceptCommand{Agent: "bob"})
 	})

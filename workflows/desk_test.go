@@ -134,7 +134,7 @@ func TestWhileTheDeskIsAwayCommandsGoOnBeingDecided(t *testing.T) {
 			})
 			s.after(test.back, func() {
 				require.Zero(t, s.desk.picturesToFail)
-				require.Empty(t, s.desk.disagreements(s.record()), "back again it is told everything, ended tasks included")
+				require.Empty(t, s.desk.disagreements(s.record()), "back again it gets everything, ended tasks included")
 				require.Equal(t, conversation.TaskCompleted, s.task(0).Status)
 				if test.fails > 0 {
 					require.LessOrEqual(t, len(s.desk.pictures), told+2, "and in few words")
@@ -227,7 +227,7 @@ func TestADeskTooFarBehindIsWaitedFor(t *testing.T) {
 				untold := slices.MaxFunc(pictures, func(a, b conversation.Snapshot) int { return len(a.Events) - len(b.Events) })
 				require.Less(t, len(jsonOf(full))+len(jsonOf(untold.Events))+len(jsonOf(untold.Notes)), 2<<20, "so that the run could be continued")
 				for sid, task := range tasks {
-					require.NotEmpty(t, task.Attributes, "the desk was told of %s before it was forgotten", sid)
+					require.NotEmpty(t, task.Attributes, "the desk had %s before it was forgotten", sid)
 				}
 			})
 			s.play()

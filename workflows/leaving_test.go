@@ -104,7 +104,7 @@ func TestARequestToCancelTheWorkflowClosesTheConversation(t *testing.T) {
 		s.step(func() {
 			require.Equal(t, conversation.ConversationWrapping, s.record().Status)
 			require.Equal(t, conversation.ReasonConversationClosed, s.transfer(0).FailureReason)
-			require.Empty(t, s.desk.disagreements(s.record()), "the desk is told as ever")
+			require.Empty(t, s.desk.disagreements(s.record()), "the desk gets snapshots as before")
 			s.env.CancelWorkflow()
 		})
 		s.after(time.Minute, func() {
@@ -277,7 +277,7 @@ func continues(t *testing.T, s *scene) *scene {
 	s.step(func() { s.env.SetContinueAsNewSuggested(true) })
 	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "unknown"}) }) // a workflow task that reads the suggestion
 	s.run()
-	require.Empty(t, s.desk.disagreements(s.record()), "the desk had been told everything")
+	require.Empty(t, s.desk.disagreements(s.record()), "the desk had everything")
 	return next(t, s)
 }
 

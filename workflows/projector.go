@@ -271,7 +271,7 @@ func (r *run) notSynced(ctx workflow.Context, t *inFlightBatch, failure error) e
 	}
 	// Retries have no limit: only an operator, or a worker that does not know the activity, ends them.
 	r.log(ctx).Error("sync failed", "revision", t.revision, "error", failure)
-	return workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk was not told: tell it again"}).Get(ctx, nil)
+	return workflow.NewTimerWithOptions(ctx, askAgainAfter, workflow.TimerOptions{Summary: "the desk did not answer: send the snapshot again"}).Get(ctx, nil)
 }
 
 // syncRequest returns the next snapshot. If the conversation keeps changing, the desk may delay its answer, unless

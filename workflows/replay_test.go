@@ -53,7 +53,7 @@ func TestAChangedOrderOfCommandsFailsTheReplay(t *testing.T) {
 		"a timer before anything else": &inbound{with: func(next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
 			return &delayer{interceptor.WorkflowInboundInterceptorBase{Next: next}}
 		}},
-		"the desk is told before the search attributes change": &inbound{with: func(next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+		"the desk is synced before the search attributes change": &inbound{with: func(next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
 			return &swapper{interceptor.WorkflowInboundInterceptorBase{Next: next}}
 		}},
 	} {

@@ -57,7 +57,7 @@ func TestWhatTheDeskSaysRefusesATransfer(t *testing.T) {
 			conversation.Details{},
 		},
 		{
-			"to an agent nobody knows", nil, "",
+			"to an unknown agent", nil, "",
 			conversation.TransferCommand{To: toAgent("zed")},
 			conversation.CodeUnknownAgent,
 			conversation.Details{Agent: "zed"},
@@ -69,13 +69,13 @@ func TestWhatTheDeskSaysRefusesATransfer(t *testing.T) {
 			conversation.Details{Agent: "bob"},
 		},
 		{
-			"to a queue nobody knows", nil, "",
+			"to an unknown queue", nil, "",
 			conversation.TransferCommand{To: toQueue("nowhere")},
 			conversation.CodeUnknownQueue,
 			conversation.Details{Queue: "nowhere"},
 		},
 		{
-			"to a queue nobody works on", nil, "",
+			"to a queue without agents", nil, "",
 			conversation.TransferCommand{To: toQueue("empty")},
 			conversation.CodeQueueEmpty,
 			conversation.Details{Queue: "empty"},
@@ -217,7 +217,7 @@ func TestATransferToAnAgentWhoIsAway(t *testing.T) {
 		s.step(func() { answered = s.update("move", conversation.MoveCommand{To: toAgent("bob")}) })
 		s.step(func() {
 			answered.refused(conversation.CodeAgentUnavailable)
-			require.True(t, s.task(0).OfferedTo("alice"), "the offer stands")
+			require.True(t, s.task(0).OfferedTo("alice"), "the offer is open")
 		})
 		s.play()
 	})

@@ -167,7 +167,8 @@ func (h *Environment) Prepared() [2][]string {
 	return [2][]string{reading, writing}
 }
 
-// ExplainOnSQLite returns the steps of SQLite's query plan. Plans of queries that write need the connection that writes.
+// ExplainOnSQLite returns the steps of SQLite's query plan. Plans of queries that write need the connection that
+// writes.
 func (h *Environment) ExplainOnSQLite(query string) (steps []string) {
 	h.T.Helper()
 	rows, err := h.DB().Writer().QueryContext(h.T.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "$"))...)
@@ -202,7 +203,8 @@ func (c *Clock) Set(now time.Time) { c.nanos.Store(now.UnixNano()) }
 // Advance advances the clock.
 func (c *Clock) Advance(d time.Duration) { c.nanos.Add(int64(d)) }
 
-// Conversation is a conversation under the real rules, as its workflow runs it, with what is not synced to the desk yet.
+// Conversation is a conversation under the real rules, as its workflow runs it, with what is not synced to the desk
+// yet.
 type Conversation struct {
 	H       *Environment
 	SID     string

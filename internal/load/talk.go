@@ -36,7 +36,7 @@ var cycle = []func(t *talk) conversation.Command{
 func (l *Load) open(ctx context.Context, number int) (*talk, error) {
 	t := &talk{baton: l.baton, holder: l.agents[number%len(l.agents)], other: l.agents[(number+1)%len(l.agents)]}
 	sid, err := l.baton.Start(ctx, conversation.StartCommand{
-		Channel: conversation.ChannelWeb, Queue: l.queue, Agent: t.holder, Customer: conversation.Customer{Name: "Nobody (bench)"},
+		Channel: conversation.ChannelWeb, Queue: l.queue, Agent: t.holder, Customer: conversation.Customer{Name: "No One (bench)"},
 		Attributes: conversation.Attributes{"order_id": baton.Attribute("3348917502"), "tier": baton.Attribute("gold"), "language": baton.Attribute("en")},
 	})
 	if err != nil {

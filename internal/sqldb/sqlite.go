@@ -76,8 +76,8 @@ func openSQLite(ctx context.Context, path string, schema Schema) (_ *DB, err err
 const sqliteTries = 3
 
 // sqliteDSN returns the DSN of the file, with the pragmas of every pooled connection. With synchronous NORMAL, a
-// power failure may lose the last transactions, but never damages the file. What the lost transactions had written must be
-// written again.
+// power failure may lose the last transactions, but never damages the file. What the lost transactions had written must
+// be written again.
 func sqliteDSN(path string, pragmas ...string) string {
 	query := url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}, "_error_rc": {"1"}}
 	query["_pragma"] = append([]string{

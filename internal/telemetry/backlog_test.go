@@ -17,7 +17,7 @@ func TestADeskThatIsAwayIsToldAsAway(t *testing.T) {
 	d, err := desk.Open(t.Context(), desktest.SQLite(t), desk.Options{})
 	require.NoError(t, err)
 	there := newBacklog(d, slog.New(slog.DiscardHandler))
-	require.Equal(t, 11, testutil.CollectAndCount(there), "no queue has a line: the others are told once each, conversations twice")
+	require.Equal(t, 11, testutil.CollectAndCount(there), "no queue has a line: the others are reported once each, conversations twice")
 	require.Equal(t, 2, testutil.CollectAndCount(there, "baton_conversations_open"))
 	require.NoError(t, d.Close())
 	require.Equal(t, 11, testutil.CollectAndCount(there), "read just now")
