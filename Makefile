@@ -7,13 +7,13 @@ SHELL := /bin/sh
 # How long the tests of one package may take.
 TEST_TIMEOUT ?= 20m
 
-# The race detector needs a C compiler, and is left out where there is none. These are never run with
-# it: conversation has no goroutines, and its walk of all states would take ten times as long; e2e and
-# examples, lab run other processes, wait for them more than they compute, and measure times. SQLite,
-# which is C translated to Go, is compiled without it: its races are not ours to find, and it would take
-# ten times as long. No more of it: instances of generic functions are shared with packages that are compiled with it.
+# The race detector needs a C compiler, and is left out if it is missing. These are never run with it: conversation has
+# no goroutines, and its walk of all states would take ten times as long; the tests of internal/insights and of the
+# programs run no goroutines of theirs; e2e and examples, lab run other processes, wait for them more than they compute,
+# and measure times. SQLite, which is C translated to Go, is compiled without it: its races are not ours to find, and it
+# would take ten times as long. No more of it: instances of generic functions are shared with packages that are compiled with it.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags='modernc.org/sqlite/lib=-race=false')
-WITHOUT_RACE := /(conversation|e2e|lab|examples)(/|$$)
+WITHOUT_RACE := /(conversation|e2e|lab|examples|internal/insights|starter|worker|gateway)(/|$$)
 
 .PHONY: help demo dev build check test bench growth chaos layout lint vulncheck licences sbom release generate assets screenshots drift clean
 
@@ -45,6 +45,7 @@ test: ## run every test; the first time builds the Temporal dev server, which ta
 	go test -parallel 3 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -E '$(WITHOUT_RACE)') || failed=1; \
 	go test -C tools/deploy -timeout $(TEST_TIMEOUT) ./... || failed=1; \
 	go test -C tools/rules -timeout $(TEST_TIMEOUT) ./... || failed=1; \
+	go test -C tools/prose ./... || failed=1; \
 	exit $$failed
 
 bench: ## compare conversations with bare workflows on one dev server; BENCH_DATABASE=postgres: with the desk in PostgreSQL
@@ -61,11 +62,12 @@ chaos: ## kill workers, gateways, the Temporal server and the database for minut
 layout: ## print lines per package and methods per type, and what is above the bounds
 	@go run -C tools/layout . "$(CURDIR)"
 
-lint: bin/golangci-lint ## check style, import rules and that workflows are deterministic
+lint: bin/golangci-lint ## check style, spelling, prose, import rules and that workflows are deterministic
 	bin/golangci-lint run ./...
+	@tools/prose/prose.sh
 	bin/workflowcheck -config tools/lint/workflowcheck.yaml ./workflows/...
 
-# Both linters are pinned in tools/lint, where their modules stay out of ours; `tool` means all of them.
+# The linters are pinned in tools/lint, where their modules stay out of ours; `tool` means all of them.
 bin/golangci-lint: tools/lint/go.mod tools/lint/go.sum
 	@echo "Building the linters. This happens only once, and takes a few minutes."
 	@mkdir -p bin

@@ -430,8 +430,8 @@ func (c *Client) Standing(ctx context.Context, sid string) (Standing, error) {
 }
 
 // HistoryLength returns how many events of the conversation's history the worker that answers has processed. More than
-// [Standing] has: the worker keeps a state that was lost when an older copy of Temporal's database was restored. It is 0 if
-// the worker's build does not tell.
+// [Standing] has: the worker keeps a state that was lost when an older copy of Temporal's database was restored. It is
+// 0 if the worker's build does not tell.
 func (c *Client) HistoryLength(ctx context.Context, sid string) (length int64, err error) {
 	err = c.query(ctx, sid, workflows.QueryHistoryLength, &length)
 	if _, unknown := errors.AsType[*serviceerror.QueryFailed](err); unknown {

@@ -45,7 +45,7 @@ func TestKeyRingsAreReadAndErrorsHideThem(t *testing.T) {
 	_, secret, _ := strings.Cut(one, ":")
 	for name, written := range map[string]string{
 		"the ID is missing":         secret,
-		"the ID stands behind":      secret + ":2026-01",
+		"the ID is behind":          secret + ":2026-01",
 		"the key is cut off":        one[:len(one)-4],
 		"the key is no base64":      "2026-01:" + strings.Repeat("*", 44),
 		"two keys have one ID":      one + "," + freshKey(t, "2026-01"),
@@ -156,7 +156,7 @@ func TestEachChangedByteIsNoticed(t *testing.T) {
 			require.Error(t, err, name)
 		}
 	}
-	// A text that is sealed for a row is not a payload, whatever the metadata says.
+	// A text that is sealed for a row is not a payload, regardless of its metadata.
 	sealed, err := r.Seal("text", "messages.text/IM1")
 	require.NoError(t, err)
 	_, err = decrypt(r, &commonpb.Payload{Metadata: whole.GetMetadata(), Data: []byte(sealed)})

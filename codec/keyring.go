@@ -56,7 +56,7 @@ const (
 	keyBytes = 32
 	// randomBytes is how many random bytes each encryption uses: the first half derives a key, the second half is
 	// the nonce. With a derived key for each message, a key of the ring is not limited to the 2^32 messages of one
-	// AES-GCM key, which a busy contact centre reaches in days.
+	// AES-GCM key, which a busy contact center reaches in days.
 	randomBytes = 24
 	nonceBytes  = 12
 	checkBytes  = 4
@@ -84,7 +84,7 @@ func ParseKeyRing(text string) (*KeyRing, error) {
 		place := len(ring.keys) + 1
 		if entry == boundWord {
 			if len(ring.keys) == 0 {
-				return nil, errors.New(`the word "bound" stands before the first key: write it after the keys that it is for`)
+				return nil, errors.New(`the word "bound" is before the first key: write it after the keys that it is for`)
 			}
 			for i := range ring.keys {
 				ring.keys[i].boundOnly = true

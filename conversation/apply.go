@@ -121,7 +121,7 @@ func (s *State) check(c Command, now time.Time) (decision, *Remembered, *Refusal
 		}
 		if mayHaveForgotten(s.Remembered, c.meta().FirstSentAt) {
 			return decision{}, nil, Refuse(CodeInvalidPayload, Details{Field: "command_id"},
-				"whether the command %q was carried out can't be told any more, for a hundred others were since it was sent first: "+
+				"whether the command %q was carried out is no longer known, because a hundred others were since it was first sent: "+
 					"look at the conversation, and send what is still to be done under another command_id", id)
 		}
 	}

@@ -120,7 +120,7 @@ func TestACommandThatMayBeForgottenIsRefused(t *testing.T) {
 	}
 	err := s.send(since(sent))
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
-	require.ErrorContains(t, err, "can't be told any more")
+	require.ErrorContains(t, err, "is no longer known")
 	require.NoError(t, s.send(since(s.now)))
 	require.True(t, s.last.Changed, "none of the hundred is it, and it was not sent before them")
 }

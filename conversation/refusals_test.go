@@ -54,7 +54,7 @@ var refusals = []struct {
 		conversation.CodeNoReservation, "task T1 doesn't wait any more, it is assigned", "task=T1 agent=alice",
 	},
 	{"a close with a task that isn't here", aliceHasIt, "close task=T0", conversation.CodeNoSuchTask, "no task T0", "task=T0"},
-	{"accept of another offer than the one that stands", "start · reserve alice", "accept alice reservation=R0", conversation.CodeNoReservation, "reserved for alice", "agent=alice"},
+	{"accept of another offer than the open one", "start · reserve alice", "accept alice reservation=R0", conversation.CodeNoReservation, "reserved for alice", "agent=alice"},
 	{"accept of another offer than the one they took", aliceHasIt, "accept alice reservation=R0", conversation.CodeNoReservation, "reserved for alice", "agent=alice"},
 	{
 		"decline of another offer than the one they declined", "start · reserve alice · decline alice", "decline alice task=T1 reservation=R0",

@@ -337,7 +337,7 @@ func TestDeadlines(t *testing.T) {
 		kind        conversation.DeadlineKind
 		after       time.Duration
 	}{
-		{"an offer stands for two minutes", "start · reserve alice", conversation.DeadlineReservation, 120 * time.Second},
+		{"an offer lasts two minutes", "start · reserve alice", conversation.DeadlineReservation, 120 * time.Second},
 		{"or for as long as the setting says", "set reservation_timeout=15 · start · reserve alice", conversation.DeadlineReservation, 15 * time.Second},
 		{"a task waits for a day", "start", conversation.DeadlineTask, 24 * time.Hour},
 		{"an offer that is declined doesn't start the day anew", "start · later 1m · reserve alice · decline alice", conversation.DeadlineTask, 24 * time.Hour},

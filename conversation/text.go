@@ -24,8 +24,8 @@ func InvalidText(document []byte) (field string, found bool) {
 	return strings.TrimSuffix(outer+"."+inner, "."), true
 }
 
-// invalidField returns the name and the value of the first field of an object that is not valid UTF-8. The value is nil if
-// the document is not an object or has no such field.
+// invalidField returns the name and the value of the first field of an object that is not valid UTF-8. The value is nil
+// if the document is not an object or has no such field.
 func invalidField(document []byte) (name string, value json.RawMessage) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	if opening, err := decoder.Token(); err != nil || opening != json.Delim('{') {

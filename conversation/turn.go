@@ -176,7 +176,7 @@ func LastTurn(agent string, tasks iter.Seq[*Task]) Turn {
 }
 
 // Refusal returns the refusal of the agent's command without what the agent may not know. An agent whose turn ended
-// before is not told that the customer's side, or the whole conversation, is over. The agent gets the refusal for
+// before does not learn that the customer's side, or the whole conversation, is over. The agent gets the refusal for
 // the conversation as it was at the end of their turn. Other refusals and other errors are returned unchanged.
 func (t Turn) Refusal(c Command, s State, refused error) error {
 	if CodeOf(refused) != CodeConversationClosed || t.Whole() {

@@ -76,8 +76,8 @@ func AddActivity(ctx context.Context, d *Desk, name string, available bool) (add
 			sid, name, sqldb.Flag(available), now); err != nil {
 			return err
 		}
-		stands := map[bool]Presence{true: PresenceAvailable, false: PresenceBreak}[available]
-		if err := tx.audit(ctx, now, changed{"activity.added", name, "", string(stands)}); err != nil {
+		presence := map[bool]Presence{true: PresenceAvailable, false: PresenceBreak}[available]
+		if err := tx.audit(ctx, now, changed{"activity.added", name, "", string(presence)}); err != nil {
 			return err
 		}
 		added, err = findActivity(ctx, tx, sid)

@@ -72,7 +72,7 @@ func testAudit(t *testing.T, h *desktest.Environment) {
 		{"set it again", func() error { return desk.SetCapacity(ctx, h.Desk, "alice", conversation.ChannelWeb, 7) }, nil},
 		{"come and go", func() error { return desk.SetPresence(ctx, h.Desk, "alice", desk.PresenceAvailable) }, nil},
 
-		{"add a queue", func() error { return desk.AddQueue(ctx, h.Desk, "support") }, []string{`queue.added support:  → members by hand`}},
+		{"add a queue", func() error { return desk.AddQueue(ctx, h.Desk, "support") }, []string{`queue.added support:  → members set manually`}},
 		{
 			"add a queue with an expression", func() error {
 				return desk.CreateQueue(ctx, h.Desk, desk.NewQueue{Name: "vip", TargetWorkers: "1==1"})
@@ -108,7 +108,7 @@ func testAudit(t *testing.T, h *desktest.Environment) {
 		{"name members instead of an expression", func() error {
 			return desk.UpdateQueue(ctx, h.Desk, "vip", desk.QueueChange{TargetWorkers: new(""), Join: []string{"alice"}})
 		}, []string{`queue.target_workers vip: 1==2 → `, `queue.members vip:  → alice`}},
-		{"remove a queue", func() error { return desk.RemoveQueue(ctx, h.Desk, "vip") }, []string{`queue.removed vip: members by hand → `}},
+		{"remove a queue", func() error { return desk.RemoveQueue(ctx, h.Desk, "vip") }, []string{`queue.removed vip: members set manually → `}},
 
 		{"turn the switches on", func() error {
 			_, err := desk.SetSettings(ctx, h.Desk, "dave", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })

@@ -15,7 +15,8 @@ import (
 // Cipher seals texts, each for one place. The key ring of package codec implements it.
 type Cipher = sqldb.Cipher
 
-// The sealed columns: texts of customers and agents, and secrets. docs/security.md lists every column. In an event's JSON only the words in its reason are sealed.
+// The sealed columns: texts of customers and agents, and secrets. docs/security.md lists every column. In an event's
+// JSON only the words in its reason are sealed.
 var (
 	CustomerName        = sqldb.Column{Table: "conversations", Name: "customer_name", Key: "sid"}
 	CustomerAddress     = sqldb.Column{Table: "conversations", Name: "customer_address", Key: "sid", Equal: true}

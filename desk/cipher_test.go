@@ -33,7 +33,7 @@ func TestASealedDeskIsOpenedWithKeysOnly(t *testing.T) {
 	for name, first := range map[string]desk.Cipher{"sealed from the beginning": desktest.KeyRing(t, desktest.Key(t, "k")), "sealed since": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := &desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: first}
+			h := &desktest.Environment{T: t, Database: desktest.SQLite(t), Clock: desktest.NewClock(), Cipher: first}
 			h.Desk = h.Reopen()
 			if first == nil {
 				h = reopenWith(h, desktest.KeyRing(t, desktest.Key(t, "later")))
@@ -45,7 +45,7 @@ func TestASealedDeskIsOpenedWithKeysOnly(t *testing.T) {
 				require.ErrorContains(t, err, "set BATON_ENCRYPTION_KEYS")
 			}
 			_, err := desk.ListAgents(t.Context(), h.Desk)
-			require.NoError(t, err, "who has the keys goes on")
+			require.NoError(t, err, "a desk with the keys continues")
 		})
 	}
 }
@@ -167,7 +167,7 @@ var pointers = regexp.MustCompile(`0x[0-9a-f]+`)
 
 func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 	t.Parallel()
-	plain := desktest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	plain := desktest.New(t, desktest.SQLite(t))
 	w, th, _ := everythingWritten(t, plain)
 	found := w.in(bytesOf(t, plain.Database))
 	require.Len(t, found, len(w.all)-1, "the session's data is in base64; else the search below would prove nothing")
@@ -175,7 +175,7 @@ func TestNothingWrittenIsReadableInASealedDesk(t *testing.T) {
 	require.Equal(t, readable, (&words{readable}).in(written(t, plain, th.SID)))
 
 	first, second := desktest.Key(t, "first"), desktest.Key(t, "second")
-	encrypted := &desktest.Environment{T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, first)}
+	encrypted := &desktest.Environment{T: t, Database: desktest.SQLite(t), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, first)}
 	encrypted.Desk = encrypted.Reopen()
 	w, th, _ = everythingWritten(t, encrypted)
 	require.Empty(t, w.in(bytesOf(t, encrypted.Database)))
@@ -215,7 +215,7 @@ func columnTexts(h *desktest.Environment, c sqldb.Column) (texts []string, err e
 
 func TestADeskIsSealedLaterAndItsKeyReplaced(t *testing.T) {
 	t.Parallel()
-	plain := desktest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	plain := desktest.New(t, desktest.SQLite(t))
 	w, th, _ := everythingWritten(t, plain)
 	before := written(t, plain, th.SID)
 	_, _, err := desk.Reseal(t.Context(), plain.Desk)
@@ -395,7 +395,7 @@ var tableAndColumn = regexp.MustCompile("`([a-z_]+\\.[a-z_]+)`")
 // Every text column must be listed in docs/security.md as sealed, or as not sealed with a reason.
 func TestEveryColumnHasAVerdict(t *testing.T) {
 	t.Parallel()
-	h := desktest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	h := desktest.New(t, desktest.SQLite(t))
 	document, err := os.ReadFile("../docs/security.md")
 	require.NoError(t, err)
 	listed := map[string]bool{}

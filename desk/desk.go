@@ -34,7 +34,7 @@ type Options struct {
 	Security *seclog.Log
 }
 
-// Desk holds the contact centre's records and does its routing. It is safe for concurrent use, and many processes
+// Desk holds the contact center's records and does its routing. It is safe for concurrent use, and many processes
 // may open the same database.
 type Desk struct {
 	db       *sqldb.DB

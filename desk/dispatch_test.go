@@ -133,7 +133,7 @@ func testFailingConversation(t *testing.T, h *desktest.Environment) {
 		th := h.Start("support")
 		th.Sync()
 		h.Clock.Advance(desk.ConfirmedWithin)
-		eventually(t, func() bool { return len(box.to(th.SID)) > 0 }, "the others are told")
+		eventually(t, func() bool { return len(box.to(th.SID)) > 0 }, "the others get theirs")
 	}
 	require.NotEmpty(t, box.to(failing.SID))
 	require.NotEmpty(t, box.to(hanging.SID))

@@ -1,4 +1,4 @@
-// Package desk keeps the contact centre's records and routes its tasks. The records are agents and their presence,
+// Package desk keeps the contact center's records and routes its tasks. The records are agents and their presence,
 // queues, tasks and reservations, transcripts, notes, settings, and the figures about transfers.
 //
 // The conversation's workflow decides and the desk follows. The desk builds its rows from the snapshots that

@@ -177,7 +177,7 @@ func testLongestIdle(t *testing.T, h *desktest.Environment) {
 	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "cleo", desk.PresenceBreak))
 	require.NoError(t, desk.SetPresence(h.T.Context(), h.Desk, "cleo", desk.PresenceAvailable))
 	next()
-	require.Equal(t, "alice", got[4], "who comes back stands last")
+	require.Equal(t, "alice", got[4], "an agent who comes back is last")
 	require.Equal(t, h.Clock.Now(), h.AgentNamed("alice").IdleSince)
 }
 

@@ -1,7 +1,6 @@
 package desk_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +17,7 @@ import (
 // dispatcher and in an offer: none scans a table that grows, and none sorts.
 func TestHotQueriesWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := desktest.New(t, filepath.Join(t.TempDir(), "desk.db"))
+	h := desktest.New(t, desktest.SQLite(t))
 	liveADay(h)
 
 	looked := 0

@@ -383,7 +383,7 @@ func unknownQueue(name string) *conversation.Refusal {
 
 func membersSummary(target string) string {
 	if target == "" {
-		return "members by hand"
+		return "members set manually"
 	}
 	return "members by " + target
 }

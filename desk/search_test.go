@@ -2,7 +2,6 @@ package desk_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -253,7 +252,7 @@ func testExcerpt(t *testing.T, h *desktest.Environment) {
 func BenchmarkSearch(b *testing.B) {
 	for _, kind := range []string{"clear", "encrypted"} {
 		b.Run("sqlite "+kind, func(b *testing.B) {
-			h := &desktest.Environment{T: b, Database: "sqlite:" + filepath.Join(b.TempDir(), "desk.db"), Clock: desktest.NewClock()}
+			h := &desktest.Environment{T: b, Database: desktest.SQLite(b), Clock: desktest.NewClock()}
 			if kind == "encrypted" {
 				h.Cipher = desktest.KeyRing(b, desktest.Key(b, "first"))
 			}

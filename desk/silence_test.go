@@ -56,12 +56,12 @@ func TestADeskOutlivesSilentConnections(t *testing.T) {
 					return err
 				}))
 				return rows == 1
-			}, "the dispatcher goes on")
+			}, "the dispatcher continues")
 			if time.Since(began) > 10*time.Second { // sooner if it had an idle connection that was opened later
 				require.NotZero(t, said.Load(), "it said that the dispatcher made no round")
 				require.Less(t, time.Duration(said.Load()), 10*time.Second)
 			}
-			eventually15(t, func() bool { return behind.Dispatches(8*time.Second) == nil && behind.Listens(8*time.Second) == nil }, "all goes on")
+			eventually15(t, func() bool { return behind.Dispatches(8*time.Second) == nil && behind.Listens(8*time.Second) == nil }, "everything continues")
 			t.Logf("went on after %s, said so after %s", time.Since(began).Round(time.Millisecond), time.Duration(said.Load()).Round(time.Millisecond))
 		})
 	}

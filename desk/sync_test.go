@@ -423,10 +423,10 @@ func requireConsistent(t require.TestingT, h *desktest.Environment) {
 		{"a pending task that neither waits nor is matched", `SELECT count(*) FROM tasks t WHERE status = 'pending' AND waiting = 0
 			AND NOT EXISTS (SELECT 1 FROM placements p WHERE p.task = t.sid)`},
 		{"a task that waits and isn't pending", `SELECT count(*) FROM tasks WHERE waiting = 1 AND status <> 'pending'`},
-		{"a match of somebody who isn't available", `SELECT count(*) FROM placements p JOIN agents a ON a.name = p.agent WHERE a.presence <> 'available'`},
-		{"a match of somebody who has or wraps up the conversation", `SELECT count(*) FROM placements p JOIN tasks t
+		{"a match of an agent who isn't available", `SELECT count(*) FROM placements p JOIN agents a ON a.name = p.agent WHERE a.presence <> 'available'`},
+		{"a match of an agent who has or wraps up the conversation", `SELECT count(*) FROM placements p JOIN tasks t
 			ON t.conversation = p.conversation AND t.agent = p.agent WHERE t.status IN ('assigned', 'wrapping')`},
-		{"an offer open for somebody absent, and not declined", `SELECT count(*) FROM reservations r JOIN agents a ON a.name = r.agent
+		{"an offer open for an absent agent, and not declined", `SELECT count(*) FROM reservations r JOIN agents a ON a.name = r.agent
 			WHERE r.status = 'pending' AND a.presence <> 'available' AND NOT EXISTS (SELECT 1 FROM declines d WHERE d.reservation = r.sid)`},
 		{"a decline of what isn't open", `SELECT count(*) FROM declines d JOIN reservations r ON r.sid = d.reservation WHERE r.status <> 'pending'`},
 		{"a reservation without its task's word", `SELECT count(*) FROM reservations r JOIN tasks t ON t.sid = r.task

@@ -140,7 +140,7 @@ func testReleased(t *testing.T, h *desktest.Environment) {
 			canceled++
 		}
 	}
-	require.Equal(t, 2, canceled, "both tasks are told to have ended")
+	require.Equal(t, 2, canceled, "both tasks are reported as ended")
 
 	released, err = desk.Release(t.Context(), h.Desk, th.SID, shownOf(h, th.SID))
 	require.NoError(t, err)

@@ -400,7 +400,7 @@ func TestKilledPostgres(t *testing.T) {
 	goesOn := func() {
 		t.Helper()
 		before := b.steps.Load()
-		require.Eventually(t, func() bool { return b.steps.Load() > before+40 }, 30*time.Second, 5*time.Millisecond, "work goes on")
+		require.Eventually(t, func() bool { return b.steps.Load() > before+40 }, 30*time.Second, 5*time.Millisecond, "work continues")
 	}
 	goesOn()
 	server.Kill()

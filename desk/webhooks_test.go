@@ -1,7 +1,6 @@
 package desk_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -326,7 +325,7 @@ func testOnlyHeadsAreDue(t *testing.T, h *desktest.Environment) {
 // none scans the queue.
 func TestWebhooksWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := desktest.New(t, filepath.Join(t.TempDir(), "desk.db"))
+	h := desktest.New(t, desktest.SQLite(t))
 	require.NoError(t, desk.AddQueue(h.T.Context(), h.Desk, "support"))
 	setCallback(h, "https://example.com/events")
 	th := h.Start("support").Follow()

@@ -136,7 +136,7 @@ func TestFourteenDifferentCommandsAtOnceFitTogether(t *testing.T) {
 		}
 		record := requireAgreement(t, c, sid)[sid]
 		require.NotZero(t, done[conversation.CommandAccept]+done[conversation.CommandDecline]+done[conversation.CommandCancel]+
-			done[conversation.CommandMove], "somebody has decided on the offer")
+			done[conversation.CommandMove], "an agent has decided on the offer")
 		requireSomebodyHasIt(t, record)
 	}
 	requireAgreement(t, c, sids...)

@@ -453,7 +453,7 @@ func (v *visitor) presses(keys string) {
 // enter is the key that sends a message.
 const enter = kb.Enter
 
-// inScheme renders the pages in a colour scheme: light or dark.
+// inScheme renders the pages in a color scheme: light or dark.
 func (v *visitor) inScheme(scheme string) {
 	v.t.Helper()
 	v.do("wants it "+scheme, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {

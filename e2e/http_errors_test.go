@@ -305,7 +305,7 @@ func (p *passing) refuseWrongOnes(t *testing.T) {
 	notAvailable := func(reason conversation.Code) refusal { return refusal{http.StatusBadRequest, 45004, reason} }
 	refuseAll(t, p.service, map[string]wrong{
 		"from is no SID":            {post, here, p.body("from", "alice"), wrongParameter("Flex"), "from"},
-		"from is nobody":            {post, here, p.body("from", "UT"+i32("0")), gone("Flex"), ""},
+		"from is unknown":           {post, here, p.body("from", "UT"+i32("0")), gone("Flex"), ""},
 		"from is the customer":      {post, here, p.body("from", participant(p.of.conversation)), gone("Flex"), ""},
 		"from is of another":        {post, here, p.body("from", participant(other.task)), gone("Flex"), ""},
 		"to is no SID":              {post, here, p.body("to", "bob"), wrongParameter("Flex"), "to"},
@@ -539,7 +539,7 @@ func refuseReservations(t *testing.T, f *httpEnvironment) {
 	refuseAll(t, service, map[string]wrong{
 		"set to nonsense":            {post, ofTask + "/" + offer, form("ReservationStatus", "taken"), wrongParameter(product), "ReservationStatus"},
 		"set to what it is":          {post, ofTask + "/" + offer, form("ReservationStatus", "pending"), wrongParameter(product), "ReservationStatus"},
-		"timed out by hand":          {post, ofWorker + "/" + offer, form("ReservationStatus", "timeout"), wrongParameter(product), "ReservationStatus"},
+		"timed out manually":         {post, ofWorker + "/" + offer, form("ReservationStatus", "timeout"), wrongParameter(product), "ReservationStatus"},
 		"wrapping before accepted":   {post, ofTask + "/" + offer, form("ReservationStatus", "wrapping"), wrongState(product, ""), ""},
 		"completed before accepted":  {post, ofTask + "/" + offer, form("ReservationStatus", "completed"), wrongState(product, ""), ""},
 		"accepted a second time":     {post, ofOther, form("ReservationStatus", "accepted"), wrongState(product, ""), ""},
@@ -548,7 +548,7 @@ func refuseReservations(t *testing.T, f *httpEnvironment) {
 		"of another agent":           {get, ofWorker + "/" + accepted, nil, gone(product), ""},
 		"a filter by nonsense":       {get, ofTask + "?ReservationStatus=taken", nil, wrongParameter(product), "ReservationStatus"},
 		"a filter by an agent":       {get, ofTask + "?WorkerSid=bob", nil, noSID, "WorkerSid"},
-		"a filter by nobody":         {get, ofTask + "?WorkerSid=WK" + i32("0"), nil, gone(product), ""},
+		"a filter by unknown":        {get, ofTask + "?WorkerSid=WK" + i32("0"), nil, gone(product), ""},
 		"rejected for no activity":   {post, ofTask + "/" + offer, form("ReservationStatus", "rejected", "WorkerActivitySid", "WA"+i32("0")), wrongParameter(product), ""},
 		"rejected for no activity's": {post, ofTask + "/" + offer, form("ReservationStatus", "rejected", "WorkerActivitySid", "break"), noSID, "WorkerActivitySid"},
 	})
@@ -577,7 +577,7 @@ func refuseClaims(t *testing.T, f *httpEnvironment) {
 	passed := service.transferred()
 	refuseAll(t, service, map[string]wrong{
 		"by what is no SID":       {post, claim(waiting), form("WorkerSid", "alice"), noSID, "WorkerSid"},
-		"by nobody":               {post, claim(waiting), form("WorkerSid", "WK"+i32("0")), refusal{http.StatusNotFound, 20404, conversation.CodeUnknownAgent}, ""},
+		"by an unknown agent":     {post, claim(waiting), form("WorkerSid", "WK"+i32("0")), refusal{http.StatusNotFound, 20404, conversation.CodeUnknownAgent}, ""},
 		"by who is on a break":    {post, claim(waiting), as("carl"), inConflict(product, conversation.CodeAgentUnavailable), ""},
 		"of a taken task":         {post, claim(has.task), as("bob"), wrongState(product, ""), ""},
 		"of what one has already": {post, claim(has.task), as("alice"), wrongState(product, conversation.CodeNoReservation), ""},
@@ -743,10 +743,10 @@ func refuseConversations(t *testing.T, f *httpEnvironment) {
 		"a message of bob's":           {post, its1 + "/Messages", form("Body", "Hello", "Author", "bob"), refusal{http.StatusForbidden, 20403, conversation.CodeNotYourTask}, ""},
 		"a message after the end":      {post, conversations + "/" + over.conversation + "/Messages", form("Body", "Hello"), closed, ""},
 		"alice's after the end":        {post, conversations + "/" + over.conversation + "/Messages", form("Body", "Hello", "Author", "alice"), wrongState(product, conversation.CodeTaskNotAssigned), ""},
-		"nobody added":                 {post, its1 + "/Participants", nil, wrongParameter(product), ""},
+		"no one added":                 {post, its1 + "/Participants", nil, wrongParameter(product), ""},
 		"by identity and address":      {post, its1 + "/Participants", form("Identity", "a", "MessagingBinding.Address", "+1"), wrongParameter(product), ""},
 		"added a second time":          {post, its1 + "/Participants", form("Identity", "crystal"), refusal{http.StatusConflict, 50433, ""}, ""},
-		"the customer, changed":        {post, customer, form("Identity", "somebody else"), wrongParameter(product), ""},
+		"the customer, changed":        {post, customer, form("Identity", "somebody"), wrongParameter(product), ""},
 		"the customer, removed":        {remove, customer, nil, wrongParameter(product), ""},
 	})
 	requireError(t, f.agent(t, "bob").call(get, its1, nil), mayNot)
@@ -804,8 +804,8 @@ func refuseParticipants(t *testing.T, f *httpEnvironment) {
 	refuseAll(t, service, map[string]wrong{
 		"of no type":              {post, participants, add("guest", "{}"), wrongParameter(product), "Type"},
 		"media that is no JSON":   {post, participants, add("customer", "+15558675310"), wrongParameter(product), "MediaProperties"},
-		"media of nobody":         {post, participants, add("customer", "{}"), wrongParameter(product), ""},
-		"an agent, nobody knows":  {post, participants, add("agent", "{}"), wrongParameter(product), "RoutingProperties"},
+		"media of no one":         {post, participants, add("customer", "{}"), wrongParameter(product), ""},
+		"an agent, unknown":       {post, participants, add("agent", "{}"), wrongParameter(product), "RoutingProperties"},
 		"an agent who isn't one":  {post, participants, add("agent", "{}", "RoutingProperties", `{"worker_sid":"WK`+i32("0")+`"}`), refusal{http.StatusNotFound, 45006, conversation.CodeUnknownAgent}, ""},
 		"an agent without a task": {post, participants, add("agent", "{}", "RoutingProperties", `{"worker_sid":"`+conversation.AgentSID("bob")+`"}`), wrongState(product, conversation.CodeNoReservation), ""},
 		"set to nonsense":         {post, participants + "/" + participant(i.task), form("Status", "gone"), wrongParameter(product), "Status"},

@@ -607,7 +607,7 @@ func TestWebhooksOutliveTheirReceiverAndTheirGateway(t *testing.T) {
 	}
 	passed.requireNothingLostOrDoubled()
 	require.Equal(t, ends, ended, "the work was done before the ends: give it more cycles")
-	waitFor(t, 2*testenv.Patience, "the receiver is told everything", func() bool { return r.wasToldAll(f.environment) })
+	waitFor(t, 2*testenv.Patience, "the receiver gets everything", func() bool { return r.wasToldAll(f.environment) })
 	r.requireToldInOrder(f.environment)
 	require.Len(t, fed(t, f.environment), talks)
 }
@@ -644,7 +644,7 @@ func TestWebhooksThatAreSlowOrRefused(t *testing.T) {
 	})
 }
 
-// moody is a receiver's behaviour: slow for one conversation, and refusing an event of another.
+// moody is a receiver's behavior: slow for one conversation, and refusing an event of another.
 type moody struct {
 	held, release chan struct{}
 	refused       atomic.Int64

@@ -34,7 +34,7 @@ func (a *api) reads(address string) page {
 	return p
 }
 
-// next and previous are the addresses of the neighbouring pages, or "".
+// next and previous are the addresses of the neighboring pages, or "".
 func (p page) next() string { return p.beside("next_page_url") }
 
 func (p page) previous() string { return p.beside("previous_page_url") }
@@ -293,7 +293,7 @@ func listTasksAsAsked(t *testing.T, f *httpEnvironment) {
 		"the oldest first":       {(&taskapi.ListTaskParams{}).SetOrdering("DateCreated:asc").SetPageSize(4), everything},
 		"a routing target":       {(&taskapi.ListTaskParams{}).SetRoutingTarget(conversation.AgentSID("alice")), of(2)},
 		"another's":              {(&taskapi.ListTaskParams{}).SetRoutingTarget(conversation.AgentSID("bob")), of()},
-		"nobody's":               {(&taskapi.ListTaskParams{}).SetRoutingTarget("WK" + i32("0")), of()},
+		"no one's":               {(&taskapi.ListTaskParams{}).SetRoutingTarget("WK" + i32("0")), of()},
 		"with addons":            {(&taskapi.ListTaskParams{}).SetHasAddons(true), of()},
 		"without addons, on one": {(&taskapi.ListTaskParams{}).SetHasAddons(false).SetPageSize(1000), everything},
 	} {

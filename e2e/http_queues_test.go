@@ -380,7 +380,7 @@ func renamedAndRemoved(t *testing.T, f *httpEnvironment) {
 	queue, err := service.TaskrouterV1.CreateTaskQueue(service.workspace, (&taskapi.CreateTaskQueueParams{}).SetFriendlyName("Mona's Queue").SetTargetWorkers(`name CONTAINS "mona"`))
 	require.NoError(t, err)
 	require.Equal(t, []string{"Mona Meier"}, service.members(its(queue.Sid)))
-	changed, err := service.TaskrouterV1.UpdateTaskQueue(service.workspace, its(queue.Sid), (&taskapi.UpdateTaskQueueParams{}).SetFriendlyName("Nobody's Queue"))
+	changed, err := service.TaskrouterV1.UpdateTaskQueue(service.workspace, its(queue.Sid), (&taskapi.UpdateTaskQueueParams{}).SetFriendlyName("Empty Queue"))
 	require.NoError(t, err)
 	require.Equal(t, its(queue.Sid), its(changed.Sid))
 	require.Equal(t, its(queue.TargetWorkers), its(changed.TargetWorkers), "what isn't sent stays")

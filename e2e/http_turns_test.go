@@ -35,10 +35,10 @@ func TestHTTPDrivesConversationsTurnByTurn(t *testing.T) {
 		"an agent joins as a participant":                         agentJoinsAsParticipant,
 		"a transfer is taken back":                                transferIsTakenBack,
 		"a conversation is closed as a conversation":              conversationIsClosed,
-		"whoever has written reads what they wrote":               writerReadsWhatTheyWrote,
+		"an agent who has written reads what they wrote":          writerReadsWhatTheyWrote,
 		"a repeated request has one effect":                       repeatedRequestHasOneEffect,
 		"addresses begin with the base that was asked":            addressesBeginWithTheBaseAsked,
-		"a second gateway knows what the first was told":          secondGatewayKnows,
+		"a second gateway knows what the first received":          secondGatewayKnows,
 		"of an acceptance and a rejection at once one counts":     oneOfTwoAnswersCounts,
 		"messages and participants are changed and taken away":    messagesAndParticipantsAreChanged,
 		"the conversation of a task that was created is reached":  conversationOfATaskIsReached,
@@ -150,7 +150,7 @@ func waitingTaskIsClaimed(t *testing.T, f *httpEnvironment) {
 	require.Equal(t, []string{"pending"}, alice.reservationsOf(task, nil), "who has claimed finds what they claimed")
 	service.requireStatus(task, "reserved")
 	again := alice.does(http.StatusCreated, http.MethodPost, claim, form("WorkerSid", conversation.AgentSID("alice")))
-	require.Equal(t, claimed["sid"], again["sid"], "whoever claims again has what they claimed")
+	require.Equal(t, claimed["sid"], again["sid"], "an agent who claims again has what they claimed")
 	accepted, err := alice.sets("alice", claimed["sid"].(string), "accepted")
 	require.NoError(t, err)
 	require.Equal(t, "accepted", its(accepted.ReservationStatus))

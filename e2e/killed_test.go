@@ -80,7 +80,7 @@ func TestCommandsWaitForAWorker(t *testing.T) {
 	sid := c.beginWithAlice(t)
 	worker.Kill()
 
-	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: to("bob"), Note: "While nobody worked."})
+	c.signal(t, sid, conversation.TransferCommand{From: "alice", To: to("bob"), Note: "While no worker ran."})
 	c.signal(t, sid, conversation.AcceptCommand{Agent: "bob"})
 	c.signal(t, sid, conversation.WrapupCommand{Agent: "alice"})
 	started := c.begin(t, "billing")
@@ -97,7 +97,7 @@ func TestCommandsWaitForAWorker(t *testing.T) {
 // worker: the client repeats the read until the caller's deadline.
 func TestAReadWaitsForAWorker(t *testing.T) {
 	t.Parallel()
-	for name, restarts := range map[string]bool{"of a server that goes on": false, "of a server that restarts": true} {
+	for name, restarts := range map[string]bool{"of a server that continues": false, "of a server that restarts": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := openEnvironment(t, nil)
@@ -122,7 +122,7 @@ func TestAReadWaitsForAWorker(t *testing.T) {
 			waitFor(t, testenv.Patience, "a read that is made again", func() bool {
 				select {
 				case err := <-answered:
-					require.Fail(t, "nobody was there to answer", "%v", err)
+					require.Fail(t, "no worker was there to answer", "%v", err)
 				default:
 				}
 				return asked.count.Load() > 2

@@ -129,7 +129,7 @@ func TestWaitingTaskIsTakenByHand(t *testing.T) {
 	_, err := desk.Claim(t.Context(), c.Desk, sid, "bob")
 	require.NoError(t, err)
 	_, err = desk.Claim(t.Context(), c.Desk, sid, "alice")
-	require.Equal(t, conversation.CodeNoReservation, conversation.CodeOf(err), "somebody was quicker: %v", err)
+	require.Equal(t, conversation.CodeNoReservation, conversation.CodeOf(err), "another agent was quicker: %v", err)
 	// The worker's dispatcher delivers a claim that another process has made.
 	c.offered(t, sid, "bob")
 	c.do(t, sid, conversation.AcceptCommand{Agent: "bob"})

@@ -16,7 +16,7 @@ import (
 )
 
 // relay transfers a conversation back and forth between alice and bob: transfer, accept, wrapup, repeatedly. Its
-// callers repeat unanswered commands with the same IDs, whatever is killed meanwhile.
+// callers repeat unanswered commands with the same IDs, regardless of what is killed meanwhile.
 type relay struct {
 	environment *environment
 	sid         string

@@ -228,7 +228,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	agreeSoon(t, c, transferred, later, idle)
 	shown, err := desk.ReadShown(in(t, testenv.Patience), c.Desk, closed)
 	require.NoError(t, err)
-	require.False(t, shown.Open, "its end is told from what Temporal has kept of it")
+	require.False(t, shown.Open, "its end is known from what Temporal has kept of it")
 	c.do(t, idle, conversation.EndCommand{Agent: "alice"})
 	agreeSoon(t, c, idle)
 	after, err := desk.EventsAfter(in(t, testenv.Patience), c.Desk, 0, 1000)

@@ -77,7 +77,7 @@ func TestScreenshots(t *testing.T) {
 
 	alice.clicks("link", "Transfer")
 	alice.clicks("radio", "Billing")
-	alice.types("textbox", "Note for the next agent", "Charged twice on 3 May, 84.90 each. One is to be paid back; she has been told so.")
+	alice.types("textbox", "Note for the next agent", "Charged twice on 3 May, 84.90 each. One is to be paid back; she knows.")
 	draw(alice, "transfer")
 	alice.clicks("button", "Transfer conversation")
 	bob.opens("Crystal Minh")

@@ -514,7 +514,7 @@ func TestAConfirmationOutlastsARefresh(t *testing.T) {
 	require.NotContains(t, alice.at(), "said=")
 }
 
-// The page after an action says what was done, whatever other requests the browser makes before it: a refresh,
+// The page after an action says what was done, regardless of the browser's requests before it: a refresh,
 // another tab, another action.
 func TestAConfirmationIsForItsPage(t *testing.T) {
 	t.Parallel()

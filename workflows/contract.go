@@ -18,8 +18,9 @@ const (
 	TaskQueue = "baton"
 	// Query is the query that returns the whole state, a [conversation.Record].
 	Query = "conversation"
-	// QueryHistoryLength returns how many events of the history the answering worker has processed, a number. A worker that
-	// has a conversation in memory answers queries from there, also after an older copy of Temporal's database was restored.
+	// QueryHistoryLength returns how many events of the history the answering worker has processed, a number. A worker
+	// that has a conversation in memory answers queries from there, also after an older copy of Temporal's database was
+	// restored.
 	QueryHistoryLength = "history_length"
 	// Resync is a signal without a payload that makes the workflow send its whole state to the desk. It is sent
 	// when the desk and the workflow disagree.

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"sync/atomic"
@@ -28,6 +27,7 @@ import (
 	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/devserver"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -134,7 +134,7 @@ func newRealEnvironment(t *testing.T, server *devserver.Server, name string) *re
 	st.baton = baton.NewClient(st.temporal)
 
 	var err error
-	st.desk, err = desk.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
+	st.desk, err = desk.Open(t.Context(), desktest.SQLite(t), desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, st.desk.Close()) })
 	st.furnish()

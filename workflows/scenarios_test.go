@@ -644,7 +644,7 @@ var workflowScenarios = []scenario{
 			for run := range 2 {
 				// Transferred back and forth until the server suggests to continue the run as new.
 				for turn := 0; ; turn++ {
-					require.Less(s, turn, 100, "the run goes on and on")
+					require.Less(s, turn, 100, "the run does not end")
 					s.accepted(to)
 					s.wrappedUp(from)
 					from, to = to, from
@@ -670,7 +670,7 @@ var workflowScenarios = []scenario{
 				settings.ReservationTimeout, settings.Unanswered = 4, conversation.UnansweredSender
 			})
 			for turn := 0; ; turn++ {
-				require.Less(s, turn, 100, "the run goes on and on")
+				require.Less(s, turn, 100, "the run does not end")
 				s.transferred("alice", toAgent("bob"))
 				if s.continuedWithin(3*quiet, 1) {
 					break

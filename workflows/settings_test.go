@@ -217,7 +217,7 @@ func TestATransferToAnAgentWhoIsAway(t *testing.T) {
 		s.step(func() { answered = s.update("move", conversation.MoveCommand{To: toAgent("bob")}) })
 		s.step(func() {
 			answered.refused(conversation.CodeAgentUnavailable)
-			require.True(t, s.task(0).OfferedTo("alice"), "the offer stands")
+			require.True(t, s.task(0).OfferedTo("alice"), "the offer is open")
 		})
 		s.play()
 	})

@@ -1,7 +1,6 @@
 package desktest
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/baton-transfers/baton/internal/postgres"
@@ -26,7 +25,7 @@ func OnSQLite(t *testing.T, tests []Test) {
 		}
 		t.Run(test.Name, func(t *testing.T) {
 			t.Parallel()
-			test.Run(t, New(t, file(t)))
+			test.Run(t, New(t, SQLite(t)))
 		})
 	}
 }
@@ -52,14 +51,9 @@ func Encrypted(t *testing.T, tests []Test) {
 		}
 		t.Run(test.Name, func(t *testing.T) {
 			t.Parallel()
-			h := &Environment{T: t, Database: file(t), Clock: NewClock(), Cipher: KeyRing(t, Key(t, "k"))}
+			h := &Environment{T: t, Database: SQLite(t), Clock: NewClock(), Cipher: KeyRing(t, Key(t, "k"))}
 			h.Desk = h.Reopen()
 			test.Run(t, h)
 		})
 	}
-}
-
-func file(t *testing.T) string {
-	t.Helper()
-	return "sqlite:" + filepath.Join(t.TempDir(), "desk.db")
 }

@@ -137,9 +137,9 @@ func (h *Environment) AgentNamed(name string) desk.Agent {
 	return a
 }
 
-// Few reports whether to use fewer conversations: the counts are the same on every database, and writing them is
-// slow.
-func (h *Environment) Few() bool { return underRaceDetector || h.OnPostgres() }
+// Few reports whether to use fewer conversations, because writing many of them is slow. On SQLite, without -short and
+// without the race detector, tests use them all.
+func (h *Environment) Few() bool { return testing.Short() || underRaceDetector || h.OnPostgres() }
 
 // Load returns the load that the desk counts for the agent on the channel, or -1 for an unknown channel.
 func (h *Environment) Load(name string, channel conversation.Channel) int {
@@ -173,7 +173,8 @@ func (h *Environment) Prepared() [2][]string {
 	return [2][]string{reading, writing}
 }
 
-// ExplainOnSQLite returns the steps of SQLite's query plan. Plans of queries that write need the connection that writes.
+// ExplainOnSQLite returns the steps of SQLite's query plan. Plans of queries that write need the connection that
+// writes.
 func (h *Environment) ExplainOnSQLite(query string) (steps []string) {
 	h.T.Helper()
 	rows, err := h.DB().Writer().QueryContext(h.T.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "$"))...)
@@ -208,7 +209,8 @@ func (c *Clock) Set(now time.Time) { c.nanos.Store(now.UnixNano()) }
 // Advance advances the clock.
 func (c *Clock) Advance(d time.Duration) { c.nanos.Add(int64(d)) }
 
-// Conversation is a conversation under the real rules, as its workflow runs it, with what is not synced to the desk yet.
+// Conversation is a conversation under the real rules, as its workflow runs it, with what is not synced to the desk
+// yet.
 type Conversation struct {
 	H       *Environment
 	SID     string

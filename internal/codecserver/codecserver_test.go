@@ -60,7 +60,7 @@ func TestWhoMayCallTheCodecServer(t *testing.T) {
 		{"a page of the same host, on another port", "POST", "/codec/decode", uiOrigin + ":8443", open, 403, ""},
 		{"a page that asks first", "OPTIONS", "/codec/decode", uiOrigin, closed, 204, uiOrigin},
 		{"a page of another site that asks first", "OPTIONS", "/codec/encode", "https://evil.example.com", open, 403, ""},
-		{"whoever the guard stops, in words that the page can read", "POST", "/codec/decode", uiOrigin, closed, 401, uiOrigin},
+		{"a caller whom the guard stops, in words that the page can read", "POST", "/codec/decode", uiOrigin, closed, 401, uiOrigin},
 		{"another method", "GET", "/codec/decode", "", open, 405, ""},
 		{"another path", "POST", "/codec/", "", open, 404, ""},
 	} {

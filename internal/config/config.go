@@ -199,7 +199,7 @@ func loadURL(given string) (string, error) {
 		return "", err
 	}
 	if strings.Trim(public.Path, "/") != "" {
-		return "", fmt.Errorf("BATON_URL has the path %s: the pages stand at the top of their host, as https://baton.example.com", public.Path)
+		return "", fmt.Errorf("BATON_URL has the path %s: serve the pages at the root of a host, as https://baton.example.com", public.Path)
 	}
 	return origin(public), nil
 }
@@ -252,7 +252,7 @@ func loadTemporalUI(given string) (string, error) {
 	case given == "":
 		return "", nil
 	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"):
-		return "", errors.New("BATON_TEMPORAL_UI is no address: set it to the list of workflows, as https://temporal.example.com/namespaces/default/workflows/")
+		return "", errors.New("BATON_TEMPORAL_UI is not an address: set it to the list of workflows, as https://temporal.example.com/namespaces/default/workflows/")
 	}
 	return strings.TrimSuffix(given, "/") + "/", nil
 }
@@ -270,7 +270,7 @@ func loadOIDC(getenv func(string) string, public string) (OIDC, error) {
 	case o.ClientID == "":
 		return OIDC{}, errors.New("BATON_OIDC_CLIENT_ID is missing: set it to the ID that the provider has given Baton as a client")
 	case public == "":
-		return OIDC{}, errors.New("BATON_URL is missing: set it to the gateway's public address, as https://baton.example.com, for the provider sends people back to it")
+		return OIDC{}, errors.New("BATON_URL is missing: set it to the gateway's public address, as https://baton.example.com, to which the provider sends people back")
 	case strings.ContainsAny(o.Domain, "@ /"):
 		return OIDC{}, fmt.Errorf("BATON_OIDC_DOMAIN is %q: set it to a domain alone, as example.com", o.Domain)
 	}
@@ -285,11 +285,11 @@ func secureURL(variable, given string) (*url.URL, error) {
 	u, err := url.Parse(given)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("%s is no address: set it to one as https://name.example.com", variable)
+		return nil, fmt.Errorf("%s is not an address: set it to one as https://name.example.com", variable)
 	case u.Scheme == "https", u.Scheme == "http" && IsLoopback(u.Hostname()):
 		return u, nil
 	}
-	return nil, fmt.Errorf("%s begins with %s://: use https://, for names and sessions are sent over it; http:// serves only on this machine, as http://127.0.0.1:8080", variable, u.Scheme)
+	return nil, fmt.Errorf("%s begins with %s://: use https://, because names and sessions are sent over it; use http:// only on this machine, as http://127.0.0.1:8080", variable, u.Scheme)
 }
 
 // IsLoopback reports whether a host is this machine's loopback.

@@ -86,13 +86,13 @@ func TestLoadSignIn(t *testing.T) {
 
 	for _, test := range []struct{ variable, value, sentence string }{
 		{"BATON_URL", "", "BATON_URL is missing"},
-		{"BATON_URL", "baton.example.com", "BATON_URL is no address"},
+		{"BATON_URL", "baton.example.com", "BATON_URL is not an address"},
 		{"BATON_URL", "https://baton.example.com/desk", "has the path /desk"},
-		{"BATON_URL", "https://baton.example.com?x", "BATON_URL is no address"},
+		{"BATON_URL", "https://baton.example.com?x", "BATON_URL is not an address"},
 		{"BATON_URL", "http://baton.example.com", "use https://"},
 		{"BATON_OIDC_ISSUER", "", "BATON_OIDC_ISSUER is missing"},
 		{"BATON_OIDC_ISSUER", "http://login.example.com", "use https://"},
-		{"BATON_OIDC_ISSUER", "https://me:hidden@login.example.com", "BATON_OIDC_ISSUER is no address"},
+		{"BATON_OIDC_ISSUER", "https://me:hidden@login.example.com", "BATON_OIDC_ISSUER is not an address"},
 		{"BATON_OIDC_CLIENT_ID", "", "BATON_OIDC_CLIENT_ID is missing"},
 		{"BATON_OIDC_DOMAIN", "@example.com", "a domain alone"},
 	} {

@@ -60,7 +60,7 @@ func TestLoadCodecOrigins(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"https://temporal.example.com", "http://127.0.0.1:8233"}, origins)
 	for origin, refused := range map[string]string{
-		"*": "is no address", "http://temporal.example.com": "use https://", "https://temporal.example.com/namespaces": "alone",
+		"*": "is not an address", "http://temporal.example.com": "use https://", "https://temporal.example.com/namespaces": "alone",
 	} {
 		_, err := load(origin)
 		require.ErrorContains(t, err, refused, origin)

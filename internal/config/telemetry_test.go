@@ -17,7 +17,7 @@ func TestTelemetry(t *testing.T) {
 		want        config.Telemetry
 		wrong       string
 	}{
-		{name: "nothing is told unless it is asked for"},
+		{name: "nothing is reported by default"},
 		{
 			name:        "everything",
 			environment: map[string]string{"BATON_METRICS": ":9090", "BATON_LOG_LEVEL": "Debug", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"},

@@ -88,10 +88,10 @@ func inPath(ctx context.Context, progress io.Writer) (string, bool) {
 	version, err := readVersion(ctx, found)
 	switch {
 	case err != nil:
-		say(progress, "%s in PATH is not used, it does not tell its version: %v", found, err)
+		say(progress, "%s in PATH is not used, because it does not print its version: %v", found, err)
 		return "", false
 	case !atLeast(version, Version):
-		say(progress, "%s in PATH is not used: it is version %s, and %s is the oldest that will do", found, version, Version)
+		say(progress, "%s in PATH is not used: it is version %s, and %s is the oldest supported", found, version, Version)
 		return "", false
 	}
 	return found, true

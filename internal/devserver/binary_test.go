@@ -92,7 +92,7 @@ func TestBinaryNamed(t *testing.T) {
 	t.Setenv(binaryVariable, named)
 	found, err := Binary(t.Context(), nil)
 	require.NoError(t, err)
-	require.Equal(t, named, found, "whatever its version")
+	require.Equal(t, named, found, "regardless of its version")
 
 	t.Setenv(binaryVariable, named+"-that-is-not-there")
 	_, err = Binary(t.Context(), nil)

@@ -49,7 +49,7 @@ func (p pinned) build(ctx context.Context, target string) (err error) {
 		return fmt.Errorf("build the Temporal dev server: %w", context.Cause(ctx))
 	case err != nil:
 		return fmt.Errorf("the Temporal dev server could not be built in %s (%w); "+
-			"mend that, or install the Temporal CLI %s or newer in PATH%s", p.tools, err, Version, quoteLog(output.complaints()))
+			"fix that, or install the Temporal CLI %s or newer in PATH%s", p.tools, err, Version, quoteLog(output.complaints()))
 	}
 	if err := os.Rename(unfinished, target); err != nil {
 		return p.cannotKeep(err)

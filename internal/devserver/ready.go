@@ -96,7 +96,7 @@ func (s *Server) explain(options Options, frontend, ui endpoint) error {
 		return fmt.Errorf("%w: start it again%s", errPortLost, quoteLog(lines))
 	case options.DatabaseFile != "" && says("file is not a database", "disk image is malformed", "no such table"):
 		return fmt.Errorf("the database file %[1]s is damaged, or is not one of the dev server's: restore it from a copy, or move it "+
-			"and what stands beside it (%[1]s-wal, %[1]s-shm) away and start again with a new one%[2]s", options.DatabaseFile, quoteLog(lines))
+			"and the files next to it (%[1]s-wal, %[1]s-shm) away and start again with a new one%[2]s", options.DatabaseFile, quoteLog(lines))
 	case options.DatabaseFile != "" && says("unable to open database file"):
 		return fmt.Errorf("the database file %s cannot be opened: make it a file that you may read and write, or choose another%s",
 			options.DatabaseFile, quoteLog(lines))

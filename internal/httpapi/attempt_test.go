@@ -13,7 +13,7 @@ import (
 // as the desk. The answer of a transfer has Twilio's keys only.
 func TestEventsTellWhoDeclined(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	made := h.do(sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}})
 	path := "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:] + "/Transfers/" + made.Transfer.SID

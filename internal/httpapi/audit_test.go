@@ -15,7 +15,7 @@ import (
 // made each.
 func TestChangesAreOnRecord(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	workspace := "/v1/Workspaces/" + h.workspace()
 	h.ask(h.service, http.MethodPost, workspace+"/Workers/"+conversation.AgentSID("alice"), url.Values{"Attributes": {`{"skills":["vip"]}`}}).is(http.StatusOK)
 	h.ask(h.owner(), http.MethodPost, workspace+"/TaskQueues", url.Values{"FriendlyName": {"VIP"}, "TargetWorkers": {`skills HAS "vip"`}}).is(http.StatusCreated)

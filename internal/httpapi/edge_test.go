@@ -23,12 +23,12 @@ import (
 
 // edge is the API as a gateway serves it, with the test's own options.
 type edge struct {
-	*house
+	*environment
 
 	handler http.Handler
 }
 
-func (h *house) edge(o rest.Options, trusted ...netip.Prefix) edge {
+func (h *environment) edge(o rest.Options, trusted ...netip.Prefix) edge {
 	return edge{h, forwarded.Options{Trusted: trusted}.Handler(httpapi.New(h.desk, h.sender(), o).Handler())}
 }
 
@@ -48,23 +48,23 @@ func (e edge) asks(as key, from, method, target string, header ...string) answer
 	return answer{e.t, w.Code, w.Header(), w.Body.String()}
 }
 
-const office = "198.51.100.1:4000"
+const clientAddress = "198.51.100.1:4000"
 
 // TestWrongCredentialsAreLimitedByAddress checks that too many wrong credentials are refused for a while, and valid
 // ones never are.
 func TestWrongCredentialsAreLimitedByAddress(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	e := h.edge(rest.Options{WrongCredentials: limit.Pace{Count: 5, Per: 50 * time.Minute}})
 	wrong := []key{
 		{h.service.user, "wrong"}, {h.account.SID, "wrong"}, {"SK0123456789abcdef0123456789abcdef", h.service.secret}, {"", "wrong"}, {"alice", ""},
 	}
 	for _, k := range wrong {
-		e.asks(k, office, http.MethodGet, "/v1/Workspaces").isError(http.StatusUnauthorized, 20003)
+		e.asks(k, clientAddress, http.MethodGet, "/v1/Workspaces").isError(http.StatusUnauthorized, 20003)
 	}
 	for _, k := range wrong {
 		for _, path := range []string{"/v1/Workspaces", "/v1/nowhere", "/"} {
-			a := e.asks(k, office, http.MethodGet, path)
+			a := e.asks(k, clientAddress, http.MethodGet, path)
 			a.isError(http.StatusTooManyRequests, 20429)
 			require.Empty(t, a.header.Get("WWW-Authenticate"))
 			after, err := strconv.Atoi(a.header.Get("Retry-After"))
@@ -74,42 +74,42 @@ func TestWrongCredentialsAreLimitedByAddress(t *testing.T) {
 	}
 	fresh := h.newKey(desk.KeyService, "")
 	for _, right := range []key{h.service, h.owner(), h.alice, fresh} {
-		e.asks(right, office, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
+		e.asks(right, clientAddress, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
 	}
 	for range 20 {
-		e.asks(key{}, office, http.MethodGet, "/v1/Workspaces").isError(http.StatusUnauthorized, 20003)
+		e.asks(key{}, clientAddress, http.MethodGet, "/v1/Workspaces").isError(http.StatusUnauthorized, 20003)
 	}
 	e.asks(wrong[0], "198.51.100.2:4000", http.MethodGet, "/v1/Workspaces").isError(http.StatusUnauthorized, 20003)
-	e.asks(h.alice, office, http.MethodGet, "/v1/Workspaces/"+h.workspace()+"/Events").isError(http.StatusForbidden, 20403)
+	e.asks(h.alice, clientAddress, http.MethodGet, "/v1/Workspaces/"+h.workspace()+"/Events").isError(http.StatusForbidden, 20403)
 }
 
 // TestRightCredentialsUseUpNoLimit checks that only wrong credentials count.
 func TestRightCredentialsUseUpNoLimit(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	e := h.edge(rest.Options{WrongCredentials: limit.Pace{Count: 2, Per: time.Hour}})
 	for range 50 {
-		e.asks(h.service, office, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
-		e.asks(key{}, office, http.MethodGet, "/v1/Workspaces").isError(http.StatusUnauthorized, 20003)
-		e.asks(h.alice, office, http.MethodGet, "/v1/Workspaces/"+h.workspace()+"/Events").isError(http.StatusForbidden, 20403)
+		e.asks(h.service, clientAddress, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
+		e.asks(key{}, clientAddress, http.MethodGet, "/v1/Workspaces").isError(http.StatusUnauthorized, 20003)
+		e.asks(h.alice, clientAddress, http.MethodGet, "/v1/Workspaces/"+h.workspace()+"/Events").isError(http.StatusForbidden, 20403)
 	}
 	for range 2 {
-		e.asks(key{h.service.user, "wrong"}, office, http.MethodGet, "/v1/Workspaces").isError(http.StatusUnauthorized, 20003)
+		e.asks(key{h.service.user, "wrong"}, clientAddress, http.MethodGet, "/v1/Workspaces").isError(http.StatusUnauthorized, 20003)
 	}
-	e.asks(key{h.service.user, "wrong"}, office, http.MethodGet, "/v1/Workspaces").isError(http.StatusTooManyRequests, 20429)
+	e.asks(key{h.service.user, "wrong"}, clientAddress, http.MethodGet, "/v1/Workspaces").isError(http.StatusTooManyRequests, 20429)
 }
 
 // TestWrongCredentialsByDefault checks the default limits, also with many concurrent requests.
 func TestWrongCredentialsByDefault(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	e := h.edge(rest.Options{})
 	var asking sync.WaitGroup
 	statuses := make([]int, 300)
 	began := time.Now()
 	for i := range statuses {
 		asking.Go(func() {
-			statuses[i] = e.asks(key{h.service.user, "wrong"}, office, http.MethodGet, "/v1/Workspaces").status
+			statuses[i] = e.asks(key{h.service.user, "wrong"}, clientAddress, http.MethodGet, "/v1/Workspaces").status
 		})
 	}
 	asking.Wait()
@@ -120,14 +120,14 @@ func TestWrongCredentialsByDefault(t *testing.T) {
 	require.Len(t, counts, 2, "%v", counts)
 	require.GreaterOrEqual(t, counts[http.StatusUnauthorized], 60)
 	require.LessOrEqual(t, counts[http.StatusUnauthorized], 61+int(time.Since(began).Seconds()), "one more in each second")
-	e.asks(h.service, office, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
+	e.asks(h.service, clientAddress, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
 }
 
-// TestWrongCredentialsBehindAProxy checks that a client is limited by its real address, whatever address its
-// headers claim.
+// TestWrongCredentialsBehindAProxy checks that a client is limited by its real address, regardless of the address that
+// its headers claim.
 func TestWrongCredentialsBehindAProxy(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	e := h.edge(rest.Options{WrongCredentials: limit.Pace{Count: 1, Per: time.Hour}}, netip.MustParsePrefix("10.0.0.0/8"))
 	wrong := key{h.service.user, "wrong"}
 	ask := func(chain string) answer {
@@ -143,21 +143,21 @@ func TestWrongCredentialsBehindAProxy(t *testing.T) {
 	for n, status := range []int{http.StatusUnauthorized, http.StatusUnauthorized, http.StatusTooManyRequests} {
 		total.asks(wrong, "198.51.100."+strconv.Itoa(n)+":1", http.MethodGet, "/v1/Workspaces").is(status)
 	}
-	total.asks(h.service, office, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
+	total.asks(h.service, clientAddress, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
 }
 
 // TestStaffCredentialsAreLimited checks that wrong bearer tokens for the codec server count like other wrong
 // credentials.
 func TestStaffCredentialsAreLimited(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	server := httpapi.New(h.desk, h.sender(), rest.Options{WrongCredentials: limit.Pace{Count: 2, Per: time.Hour}})
 	e := edge{h, server.Staff(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))}
 	ask := func(authorization string) answer {
-		return e.asks(key{}, office, http.MethodPost, "/codec/decode", "Authorization", authorization)
+		return e.asks(key{}, clientAddress, http.MethodPost, "/codec/decode", "Authorization", authorization)
 	}
 	ask("Bearer "+h.service.user+":wrong").isError(http.StatusUnauthorized, 20003)
-	e.asks(key{h.supervisor.user, "wrong"}, office, http.MethodPost, "/codec/decode").isError(http.StatusUnauthorized, 20003)
+	e.asks(key{h.supervisor.user, "wrong"}, clientAddress, http.MethodPost, "/codec/decode").isError(http.StatusUnauthorized, 20003)
 	ask("Bearer "+h.supervisor.user+":wrong").isError(http.StatusTooManyRequests, 20429)
 	ask("Bearer " + h.supervisor.user + ":" + h.supervisor.secret).is(http.StatusNoContent)
 }
@@ -166,7 +166,7 @@ func TestStaffCredentialsAreLimited(t *testing.T) {
 // credentials with the requests of any site.
 func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	e := h.edge(rest.Options{URL: "https://baton.example.com"})
 	workspace := "https://baton.example.com/v1/Workspaces/" + h.workspace()
 	for _, test := range []struct {
@@ -184,7 +184,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 		{"a link that was typed", []string{"Sec-Fetch-Site", "none"}, false},
 	} {
 		for method, path := range map[string]string{http.MethodPost: workspace, http.MethodDelete: workspace + "/Tasks/WT0123456789abcdef0123456789abcdef"} {
-			a := e.asks(h.service, office, method, path, test.header...)
+			a := e.asks(h.service, clientAddress, method, path, test.header...)
 			if test.refused {
 				a.isError(http.StatusForbidden, 20403)
 				require.Contains(t, a.body, "another site", test.name)
@@ -192,9 +192,9 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 				require.NotEqual(t, http.StatusForbidden, a.status, "%s: %s", test.name, a.body)
 			}
 		}
-		e.asks(h.service, office, http.MethodGet, workspace, test.header...).is(http.StatusOK)
+		e.asks(h.service, clientAddress, http.MethodGet, workspace, test.header...).is(http.StatusOK)
 	}
-	rewritten := e.asks(h.service, office, http.MethodPost, "http://10.0.0.9:8080/v1/Workspaces/"+h.workspace(), "Origin", "https://baton.example.com")
+	rewritten := e.asks(h.service, clientAddress, http.MethodPost, "http://10.0.0.9:8080/v1/Workspaces/"+h.workspace(), "Origin", "https://baton.example.com")
 	rewritten.is(http.StatusOK)
 }
 
@@ -203,32 +203,32 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 func TestBrowsersGetAPage(t *testing.T) {
 	t.Parallel()
 	const html = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-	h := newHouse(t)
+	h := newEnvironment(t)
 	pages := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no page", http.StatusNotFound) })
 	e := h.edge(rest.Options{Elsewhere: pages})
 	for _, path := range []string{"/nowhere", "/dashboard/home", "/v1x", "/version1/x", "/%00"} {
-		a := e.asks(key{}, office, http.MethodGet, path, "Accept", html)
+		a := e.asks(key{}, clientAddress, http.MethodGet, path, "Accept", html)
 		require.Equal(t, "no page\n", a.is(http.StatusNotFound).body, path)
 		require.Empty(t, a.header.Get("WWW-Authenticate"))
 	}
 	for name, header := range map[string][]string{
 		"a program": nil, "anything": {"Accept", "*/*"}, "JSON": {"Accept", "application/json"}, "no HTML": {"Accept", "text/html;q=0, application/json"}, "nonsense": {"Accept", ";;,/"},
 	} {
-		a := e.asks(key{}, office, http.MethodGet, "/nowhere", header...)
+		a := e.asks(key{}, clientAddress, http.MethodGet, "/nowhere", header...)
 		require.Equal(t, `Basic realm="Baton"`, a.isError(http.StatusUnauthorized, 20003).header.Get("WWW-Authenticate"), name)
 	}
 	for _, path := range []string{"/v1", "/v1/nowhere", "/v2/Workspaces", "/v1/Workspaces"} {
-		e.asks(key{}, office, http.MethodGet, path, "Accept", html).isError(http.StatusUnauthorized, 20003)
+		e.asks(key{}, clientAddress, http.MethodGet, path, "Accept", html).isError(http.StatusUnauthorized, 20003)
 	}
-	e.asks(h.service, office, http.MethodGet, "/nowhere", "Accept", html).isError(http.StatusNotFound, 20404)
-	h.edge(rest.Options{}).asks(key{}, office, http.MethodGet, "/nowhere", "Accept", html).isError(http.StatusUnauthorized, 20003)
+	e.asks(h.service, clientAddress, http.MethodGet, "/nowhere", "Accept", html).isError(http.StatusNotFound, 20404)
+	h.edge(rest.Options{}).asks(key{}, clientAddress, http.MethodGet, "/nowhere", "Accept", html).isError(http.StatusUnauthorized, 20003)
 }
 
 // TestAddressesInAnswers checks that URLs in answers begin with the public address, and never with a text from the
 // client.
 func TestAddressesInAnswers(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	h.newKey(desk.KeyService, "")
 	proxy := netip.MustParsePrefix("10.0.0.0/8")
 	const public = "https://baton.example.com"
@@ -237,19 +237,19 @@ func TestAddressesInAnswers(t *testing.T) {
 		header                   []string
 		want                     string
 	}{
-		{"the host that was asked", "", office, "127.0.0.1:8080", nil, "http://127.0.0.1:8080"},
-		{"a scheme that the client made up", "", office, "127.0.0.1:8080", []string{"X-Forwarded-Proto", "https"}, "http://127.0.0.1:8080"},
+		{"the host that was asked", "", clientAddress, "127.0.0.1:8080", nil, "http://127.0.0.1:8080"},
+		{"a scheme that the client made up", "", clientAddress, "127.0.0.1:8080", []string{"X-Forwarded-Proto", "https"}, "http://127.0.0.1:8080"},
 		{"TLS ends at a trusted proxy", "", "10.0.0.1:4000", "baton.example.com", []string{"X-Forwarded-Proto", "https"}, public},
-		{"a public address", public, office, "127.0.0.1:8080", nil, public},
-		{"another host", public, office, "evil.example", []string{"X-Forwarded-Host", "evil.example", "Forwarded", "host=evil.example"}, public},
+		{"a public address", public, clientAddress, "127.0.0.1:8080", nil, public},
+		{"another host", public, clientAddress, "evil.example", []string{"X-Forwarded-Host", "evil.example", "Forwarded", "host=evil.example"}, public},
 		{"another host of a trusted proxy", public, "10.0.0.1:4000", "evil.example", []string{"X-Forwarded-Host", "evil.example"}, public},
 		{"a header without a public address", "", "10.0.0.1:4000", "baton.example.com", []string{"X-Forwarded-Host", "evil.example"}, "http://baton.example.com"},
-		{"Twilio's host", public, office, "taskrouter.twilio.com", nil, "https://taskrouter.twilio.com"},
-		{"Twilio's host without a public address", "", office, "TaskRouter.Twilio.com", nil, "https://TaskRouter.Twilio.com"},
-		{"nearly Twilio's host", public, office, "eviltwilio.com", nil, public},
-		{"Twilio's host as a path", public, office, "evil.example/x.twilio.com", nil, public},
-		{"Twilio's host as a user", public, office, "evil.example@taskrouter.twilio.com", nil, public},
-		{"Twilio's host and more", public, office, "taskrouter.twilio.com.evil.example", nil, public},
+		{"Twilio's host", public, clientAddress, "taskrouter.twilio.com", nil, "https://taskrouter.twilio.com"},
+		{"Twilio's host without a public address", "", clientAddress, "TaskRouter.Twilio.com", nil, "https://TaskRouter.Twilio.com"},
+		{"nearly Twilio's host", public, clientAddress, "eviltwilio.com", nil, public},
+		{"Twilio's host as a path", public, clientAddress, "evil.example/x.twilio.com", nil, public},
+		{"Twilio's host as a user", public, clientAddress, "evil.example@taskrouter.twilio.com", nil, public},
+		{"Twilio's host and more", public, clientAddress, "taskrouter.twilio.com.evil.example", nil, public},
 	} {
 		e := h.edge(rest.Options{URL: test.public}, proxy)
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/Workspaces/"+h.workspace()+"/Workers?PageSize=1", nil)
@@ -294,20 +294,20 @@ func addressesIn(value any) (found []string) {
 
 func TestBrowsersUseTLSAlone(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	const header = "Strict-Transport-Security"
 	e := h.edge(rest.Options{URL: "https://baton.example.com"})
-	require.Equal(t, "max-age=31536000", e.asks(key{}, office, http.MethodGet, "/v1/Workspaces").header.Get(header))
+	require.Equal(t, "max-age=31536000", e.asks(key{}, clientAddress, http.MethodGet, "/v1/Workspaces").header.Get(header))
 	e = h.edge(rest.Options{URL: "http://127.0.0.1:8080"})
-	require.Empty(t, e.asks(key{}, office, http.MethodGet, "/v1/Workspaces").header.Get(header))
+	require.Empty(t, e.asks(key{}, clientAddress, http.MethodGet, "/v1/Workspaces").header.Get(header))
 }
 
 // TestAnswersAreData checks the headers that keep a browser from rendering or storing an answer of the API.
 func TestAnswersAreData(t *testing.T) {
 	t.Parallel()
-	e := newHouse(t).edge(rest.Options{})
+	e := newEnvironment(t).edge(rest.Options{})
 	for path, file := range map[string]string{"/v1/Workspaces": "api.json", "/v1/Nothing": "api.json", "/openapi.json": "openapi.json"} {
-		header := e.asks(key{}, office, http.MethodGet, path).header
+		header := e.asks(key{}, clientAddress, http.MethodGet, path).header
 		require.Equal(t, `attachment; filename="`+file+`"`, header.Get("Content-Disposition"), path)
 		require.Equal(t, "default-src 'none'; frame-ancestors 'none'", header.Get("Content-Security-Policy"), path)
 		require.Equal(t, "no-store", header.Get("Cache-Control"), path)

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +20,7 @@ import (
 	"github.com/baton-transfers/baton/batontest"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
@@ -40,10 +40,10 @@ func (c courier) Deliver(ctx context.Context, sid string, command conversation.C
 	return err
 }
 
-// house is a contact centre with its HTTP API: alice is on the queue support, bob on billing, dave on no queue,
+// environment is a contact center with its HTTP API: alice is on the queue support, bob on billing, dave on no queue,
 // carol is the supervisor. No agent is on the queue quiet, so tasks keep waiting there. Transfers and notes are
 // enabled.
-type house struct {
+type environment struct {
 	t       testing.TB
 	desk    *desk.Desk
 	engine  *batontest.Engine
@@ -65,9 +65,9 @@ const (
 	plentyTasks    = 1000
 )
 
-func newHouse(t testing.TB) *house {
+func newEnvironment(t testing.TB) *environment {
 	t.Helper()
-	h := &house{t: t, file: filepath.Join(t.TempDir(), "desk.db"), log: &journal{}}
+	h := &environment{t: t, file: desktest.SQLite(t), log: &journal{}}
 	h.open()
 	ctx := t.Context()
 	for _, queue := range []string{"support", "billing", "quiet"} {
@@ -89,18 +89,18 @@ func newHouse(t testing.TB) *house {
 	return h
 }
 
-// in returns the same house for a subtest.
-func (h *house) in(t testing.TB) *house {
+// in returns the same environment for a subtest.
+func (h *environment) in(t testing.TB) *environment {
 	same := *h
 	same.t = t
 	return &same
 }
 
-// sender sends commands to the house's conversations, and records refusals at its desk.
-func (h *house) sender() *commands.Sender { return commands.New(h.engine, h.desk, nil) }
+// sender sends commands to the environment's conversations, and records refusals at its desk.
+func (h *environment) sender() *commands.Sender { return commands.New(h.engine, h.desk, nil) }
 
 // open opens the desk's file, runs a dispatcher, and serves the API.
-func (h *house) open() {
+func (h *environment) open() {
 	h.t.Helper()
 	logger := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
@@ -127,12 +127,12 @@ func (h *house) open() {
 	})
 }
 
-func (h *house) newKey(role desk.KeyRole, agent string) key {
+func (h *environment) newKey(role desk.KeyRole, agent string) key {
 	h.t.Helper()
 	return h.addKey(desk.Key{Name: "key of " + string(role) + agent, Role: role, Agent: agent, RateLimit: plentyRequests})
 }
 
-func (h *house) addKey(k desk.Key) key {
+func (h *environment) addKey(k desk.Key) key {
 	h.t.Helper()
 	added, secret, err := desk.AddKey(h.t.Context(), h.desk, k)
 	require.NoError(h.t, err)
@@ -141,13 +141,15 @@ func (h *house) addKey(k desk.Key) key {
 }
 
 // owner returns the account's own SID and auth token.
-func (h *house) owner() key { return key{h.account.SID, h.account.AuthToken} }
+func (h *environment) owner() key { return key{h.account.SID, h.account.AuthToken} }
 
-func (h *house) workspace() string {
+func (h *environment) workspace() string {
 	return conversation.SameSID(desk.PrefixWorkspace, h.account.SID)
 }
 
-func (h *house) instance() string { return conversation.SameSID(desk.PrefixInstance, h.account.SID) }
+func (h *environment) instance() string {
+	return conversation.SameSID(desk.PrefixInstance, h.account.SID)
+}
 
 // answer is the answer to a request.
 type answer struct {
@@ -158,7 +160,7 @@ type answer struct {
 }
 
 // ask sends a request, with the form in the query of a GET or in the body of a POST.
-func (h *house) ask(as key, method, path string, form url.Values) answer {
+func (h *environment) ask(as key, method, path string, form url.Values) answer {
 	h.t.Helper()
 	if method == http.MethodPost {
 		return h.send(as, method, path, "application/x-www-form-urlencoded", form.Encode())
@@ -169,7 +171,7 @@ func (h *house) ask(as key, method, path string, form url.Values) answer {
 	return h.send(as, method, path, "", "")
 }
 
-func (h *house) send(as key, method, path, kind, body string) answer {
+func (h *environment) send(as key, method, path, kind, body string) answer {
 	h.t.Helper()
 	request, err := http.NewRequestWithContext(h.t.Context(), method, h.server.URL+path, strings.NewReader(body))
 	require.NoError(h.t, err)
@@ -182,7 +184,7 @@ func (h *house) send(as key, method, path, kind, body string) answer {
 	return h.sendRequest(request)
 }
 
-func (h *house) sendRequest(request *http.Request) answer {
+func (h *environment) sendRequest(request *http.Request) answer {
 	h.t.Helper()
 	response, err := h.server.Client().Do(request) //nolint:gosec // to the test's own server
 	require.NoError(h.t, err)
@@ -221,7 +223,7 @@ func (a answer) isError(status, code int) answer {
 }
 
 // start starts a conversation that waits in the queue quiet.
-func (h *house) start() string {
+func (h *environment) start() string {
 	h.t.Helper()
 	sid, err := h.engine.Start(h.t.Context(), conversation.StartCommand{
 		Channel: conversation.ChannelWeb, Queue: "quiet", Customer: conversation.Customer{Name: "Crystal Minh", Address: "crystal@example.com"},
@@ -233,14 +235,14 @@ func (h *house) start() string {
 }
 
 // do sends a command to a conversation, and requires that it succeeds.
-func (h *house) do(sid string, command conversation.Command) conversation.Outcome {
+func (h *environment) do(sid string, command conversation.Command) conversation.Outcome {
 	h.t.Helper()
 	outcome, err := h.engine.Send(h.t.Context(), sid, command)
 	require.NoError(h.t, err)
 	return outcome
 }
 
-func (h *house) state(sid string) conversation.Record {
+func (h *environment) state(sid string) conversation.Record {
 	h.t.Helper()
 	record, err := h.engine.State(h.t.Context(), sid)
 	require.NoError(h.t, err)
@@ -248,14 +250,14 @@ func (h *house) state(sid string) conversation.Record {
 }
 
 // offer starts a conversation that is offered to the agent; give starts one that the agent has.
-func (h *house) offer(agent string) string {
+func (h *environment) offer(agent string) string {
 	h.t.Helper()
 	sid := h.start()
 	h.do(sid, conversation.MoveCommand{To: conversation.Target{Agent: agent}})
 	return sid
 }
 
-func (h *house) give(agent string) string {
+func (h *environment) give(agent string) string {
 	h.t.Helper()
 	sid := h.offer(agent)
 	h.do(sid, conversation.AcceptCommand{Agent: agent})

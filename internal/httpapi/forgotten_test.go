@@ -15,7 +15,7 @@ import (
 // An open conversation drops its first tasks and transfers from its state: clients still find them.
 func TestWhatAConversationHasForgottenIsFoundAtTheDesk(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	h.passToAndFro(sid, 2)
 	early := h.state(sid)
@@ -47,7 +47,7 @@ func TestWhatAConversationHasForgottenIsFoundAtTheDesk(t *testing.T) {
 
 // passToAndFro makes alice and bob transfer the conversation to each other that many times. The first transfer is
 // by the agent who has it. The commands have no IDs, and the desk is synced once at the end.
-func (h *house) passToAndFro(sid string, times int) {
+func (h *environment) passToAndFro(sid string, times int) {
 	h.t.Helper()
 	record := h.state(sid)
 	var events []conversation.Event

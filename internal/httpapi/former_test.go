@@ -19,17 +19,17 @@ func TestAFormerAgentLearnsNothingLater(t *testing.T) {
 	t.Parallel()
 	t.Run("wrapping", func(t *testing.T) {
 		t.Parallel()
-		learnsNothing(t, func(*house, string) {})
+		learnsNothing(t, func(*environment, string) {})
 	})
 	t.Run("gone", func(t *testing.T) {
 		t.Parallel()
-		learnsNothing(t, func(h *house, sid string) { h.do(sid, conversation.WrapupCommand{Agent: "alice"}) })
+		learnsNothing(t, func(h *environment, sid string) { h.do(sid, conversation.WrapupCommand{Agent: "alice"}) })
 	})
 }
 
-func learnsNothing(t *testing.T, left func(h *house, sid string)) {
+func learnsNothing(t *testing.T, left func(h *environment, sid string)) {
 	t.Helper()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	path := "/v1/Conversations/" + sid
 	h.ask(h.service, http.MethodPost, path, url.Values{"FriendlyName": {"Crystal's order"}, "Attributes": {`{"step":1}`}}).is(http.StatusOK)
@@ -156,7 +156,7 @@ func learnsNothing(t *testing.T, left func(h *house, sid string)) {
 // TestAgentsKeysGuessNoUniqueName checks that a unique name that exists gets the same answer as one that does not.
 func TestAgentsKeysGuessNoUniqueName(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("bob")
 	h.ask(h.service, http.MethodPost, "/v1/Conversations/"+sid, url.Values{"UniqueName": {"order-4711"}}).is(http.StatusOK)
 	for _, path := range []string{"", "/Messages", "/Participants"} {

@@ -40,31 +40,31 @@ var kinds = []string{
 // places lists the stages in which an input may find a conversation. In the last place the conversation is over.
 var places = [...]stage{has, offered, waits, passed, accepted, has}
 
-// model is a house that does not change. Copies of it are made, so that the effect of an input is always the same:
-// no earlier input has changed the copy.
+// model is a environment that does not change. Copies of it are made, so that the effect of an input is always the
+// same: no earlier input has changed the copy.
 type model struct {
-	folder  string
-	content []byte
-	house   *house
-	// values are the values of a scene in each of the places.
+	folder      string
+	content     []byte
+	environment *environment
+	// values are the values of a resources in each of the places.
 	values []map[string]string
 
 	mutex sync.Mutex
 	// same holds copies that still equal the model, because their inputs were refused.
-	same []*house
+	same []*environment
 }
 
 func newModel(t testing.TB) *model {
 	t.Helper()
-	h := newHouse(t)
-	m := &model{house: h, folder: t.TempDir()}
+	h := newEnvironment(t)
+	m := &model{environment: h, folder: t.TempDir()}
 	t.Cleanup(func() {
 		for _, h := range m.same {
 			require.NoError(t, h.desk.Close())
 		}
 	})
 	for i, place := range places {
-		s := permission{stage: place, hires: true}.scene(h)
+		s := permission{stage: place, hires: true}.resources(h)
 		for _, name := range sceneNames {
 			if name == "reservation" && place == waits || name == "transfer" && place != passed && place != accepted {
 				continue // none exists yet
@@ -109,8 +109,8 @@ func of[T any](values []T, number int) T {
 // rowOf returns the route's row in the table of permissions.
 func rowOf(r rest.Route) permission { return rows()[r.Method+" "+r.Path] }
 
-// take returns a house that equals the model.
-func (m *model) take(t testing.TB) *house {
+// take returns a environment that equals the model.
+func (m *model) take(t testing.TB) *environment {
 	t.Helper()
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -119,7 +119,7 @@ func (m *model) take(t testing.TB) *house {
 		m.same = m.same[:n-1]
 		return h.in(t)
 	}
-	h := m.house.in(t)
+	h := m.environment.in(t)
 	folder, err := os.MkdirTemp(m.folder, "") //nolint:usetesting // it outlives the test
 	require.NoError(t, err)
 	h.file = filepath.Join(folder, "desk.db")
@@ -127,22 +127,22 @@ func (m *model) take(t testing.TB) *house {
 	h.desk, err = desk.Open(context.WithoutCancel(t.Context()), h.file, desk.Options{})
 	require.NoError(t, err)
 	h.engine = batontest.NewEngine(desk.NewConversationDesk(h.desk))
-	for _, sid := range m.house.engine.SIDs() {
-		require.NoError(t, h.engine.Restore(m.house.in(t).state(sid)))
+	for _, sid := range m.environment.engine.SIDs() {
+		require.NoError(t, h.engine.Restore(m.environment.in(t).state(sid)))
 	}
 	h.handler = httpapi.New(h.desk, h.sender(), rest.Options{}).Handler()
 	return h
 }
 
-// giveBack returns a house that still equals the model for another use.
-func (m *model) giveBack(h *house) {
+// giveBack returns a environment that still equals the model for another use.
+func (m *model) giveBack(h *environment) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.same = append(m.same, h)
 }
 
 // serve calls the handler, and requires an answer that a client of Twilio's understands.
-func (h *house) serve(r rest.Route, path, query, kind string, body []byte, token string) answer {
+func (h *environment) serve(r rest.Route, path, query, kind string, body []byte, token string) answer {
 	h.t.Helper()
 	request := httptest.NewRequestWithContext(h.t.Context(), r.Method, "http://baton.example.com"+path, bytes.NewReader(body))
 	request.URL.RawQuery = query
@@ -184,7 +184,7 @@ func (a answer) isUnderstood(r rest.Route) {
 		require.Equal(a.t, a.status, told.Status)
 		require.NotZero(a.t, told.Code)
 		require.NotEmpty(a.t, told.Message)
-		require.Less(a.t, utf8.RuneCountInString(told.Message), 1000, "a sentence, whatever was sent")
+		require.Less(a.t, utf8.RuneCountInString(told.Message), 1000, "a sentence, for any input")
 		return
 	}
 	if r.List == "" {
@@ -314,7 +314,7 @@ func inputs(routes []rest.Route) (made []input) {
 // repeated is added to the place of an input that is sent twice with a token.
 const repeated = len(places)
 
-// send sends the input to a house that equals the model. A repeated input must get the first answer.
+// send sends the input to a environment that equals the model. A repeated input must get the first answer.
 func (m *model) send(t testing.TB, r rest.Route, in input) answer {
 	t.Helper()
 	h, token := m.take(t), ""
@@ -462,7 +462,7 @@ func TestEveryCallHasAnInputThatSucceeds(t *testing.T) {
 // A path that names a missing or impossible resource is not found, with everything else valid.
 func TestPathsThatNameNothing(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	for _, r := range httpapi.Routes() {
 		row := rowOf(r)
 		names := inBraces.FindAllString(r.Path, -1)
@@ -471,7 +471,7 @@ func TestPathsThatNameNothing(t *testing.T) {
 		}
 		t.Run(row.call, func(t *testing.T) {
 			t.Parallel()
-			s := row.scene(h.in(t))
+			s := row.resources(h.in(t))
 			for i, name := range names {
 				none := prefixOf(s, name) + strings.Repeat("0", 32)
 				for _, wrong := range []string{none, []string{"%00", "%ff%fe", "..%2F..%2F", strings.Repeat("x", 3000)}[i]} {
@@ -487,7 +487,7 @@ func TestPathsThatNameNothing(t *testing.T) {
 }
 
 // prefixOf returns the prefix of the SID with that name; "" if its value is not a SID.
-func prefixOf(s *scene, name string) string {
+func prefixOf(s *resources, name string) string {
 	if value := s.fill(name); len(value) == 34 {
 		return value[:2]
 	}

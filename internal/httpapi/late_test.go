@@ -16,11 +16,11 @@ import (
 func TestATaskIsClaimedBeforeTheDeskShowsIt(t *testing.T) {
 	t.Parallel()
 	channel := func(sid string) string { return "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:] }
-	for name, claim := range map[string]func(h *house, sid string) answer{
-		"reservation": func(h *house, sid string) answer {
+	for name, claim := range map[string]func(h *environment, sid string) answer{
+		"reservation": func(h *environment, sid string) answer {
 			return h.ask(h.service, http.MethodPost, h.taskPath(sid, 1)+"/Reservations", url.Values{"WorkerSid": {conversation.AgentSID("bob")}}).is(http.StatusCreated)
 		},
-		"participant": func(h *house, sid string) answer {
+		"participant": func(h *environment, sid string) answer {
 			return h.ask(h.service, http.MethodPost, channel(sid)+"/Participants", url.Values{
 				"Type": {"agent"}, "MediaProperties": {"{}"}, "RoutingProperties": {`{"worker_sid":"` + conversation.AgentSID("bob") + `"}`},
 			}).is(http.StatusOK)
@@ -28,7 +28,7 @@ func TestATaskIsClaimedBeforeTheDeskShowsIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newEnvironment(t)
 			require.NoError(t, desk.AddMember(t.Context(), h.desk, "quiet", "dave"))
 			require.NoError(t, desk.SetPresence(t.Context(), h.desk, "dave", desk.PresenceBreak))
 			sid := h.give("alice")

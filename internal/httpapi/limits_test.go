@@ -21,7 +21,7 @@ import (
 func TestTooManyRequestsWithAKey(t *testing.T) {
 	t.Parallel()
 	const requests = 40
-	h := newHouse(t)
+	h := newEnvironment(t)
 	for name, limited := range map[string]key{
 		"a service's":    h.addKey(desk.Key{Name: "slow", Role: desk.KeyService, RateLimit: 1}),
 		"a supervisor's": h.addKey(desk.Key{Name: "slow", Role: desk.KeySupervisor, RateLimit: 1}),
@@ -53,7 +53,7 @@ func TestTooManyRequestsWithAKey(t *testing.T) {
 // such.
 func TestTooManyRequestsDoNothing(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	limited := h.addKey(desk.Key{Name: "slow", Role: desk.KeyService, RateLimit: 1})
 	said := 0
@@ -73,7 +73,7 @@ func TestTooManyRequestsDoNothing(t *testing.T) {
 
 func TestTooManyRequestsAtOnce(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	limited := h.addKey(desk.Key{Name: "slow", Role: desk.KeyService, RateLimit: 5})
 	var asking sync.WaitGroup
 	answers := make([]answer, 200)
@@ -92,7 +92,7 @@ func TestTooManyRequestsAtOnce(t *testing.T) {
 
 func TestBodies(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	messages := "/v1/Conversations/" + sid + "/Messages"
 	transfers := "/v1/Interactions/" + conversation.SameSID("KD", sid) + "/Channels/" + conversation.SameSID("UO", sid) + "/Transfers"

@@ -14,7 +14,7 @@ import (
 // shows them.
 func TestNamesInEveryScript(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	workspace := "/v1/Workspaces/" + h.workspace()
 	var made struct {
 		SID          string `json:"sid"`
@@ -66,7 +66,7 @@ func TestNamesInEveryScript(t *testing.T) {
 // TestARepeatedWorkerIsTheSame repeats a request whose first answer was lost: it gets the agent that it added.
 func TestARepeatedWorkerIsTheSame(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	for _, path := range []string{"/Workers", "/TaskQueues"} {
 		path = "/v1/Workspaces/" + h.workspace() + path
 		h.ask(h.service, http.MethodPost, path, url.Values{"FriendlyName": {"Jose"}}).is(http.StatusCreated)

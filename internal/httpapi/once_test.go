@@ -15,12 +15,12 @@ import (
 )
 
 // with sends a request with headers.
-func (h *house) with(as key, method, path string, form url.Values, headers ...string) answer {
+func (h *environment) with(as key, method, path string, form url.Values, headers ...string) answer {
 	h.t.Helper()
 	return h.sendWith(as, method, path, "application/x-www-form-urlencoded", form.Encode(), headers...)
 }
 
-func (h *house) sendWith(as key, method, path, kind, body string, headers ...string) answer {
+func (h *environment) sendWith(as key, method, path, kind, body string, headers ...string) answer {
 	h.t.Helper()
 	request, err := http.NewRequestWithContext(h.t.Context(), method, h.server.URL+path, strings.NewReader(body))
 	require.NoError(h.t, err)
@@ -33,13 +33,15 @@ func (h *house) sendWith(as key, method, path, kind, body string, headers ...str
 }
 
 // forgetAnswers removes the kept answers and the records of their requests from the desk's file.
-func (h *house) forgetAnswers() { h.inAnswers(`DELETE FROM answers`) }
+func (h *environment) forgetAnswers() { h.inAnswers(`DELETE FROM answers`) }
 
 // loseAnswers removes the kept answers and keeps the records that their requests were begun, as a process does that
 // dies before it keeps the answers.
-func (h *house) loseAnswers() { h.inAnswers(`UPDATE answers SET status = 0, etag = '', body = ''`) }
+func (h *environment) loseAnswers() {
+	h.inAnswers(`UPDATE answers SET status = 0, etag = '', body = ''`)
+}
 
-func (h *house) inAnswers(statement string) {
+func (h *environment) inAnswers(statement string) {
 	h.t.Helper()
 	db, err := sql.Open("sqlite", strings.TrimPrefix(h.file, "sqlite:"))
 	require.NoError(h.t, err)
@@ -50,21 +52,21 @@ func (h *house) inAnswers(statement string) {
 	require.NoError(h.t, err)
 }
 
-func (h *house) taskPath(sid string, task int) string {
+func (h *environment) taskPath(sid string, task int) string {
 	h.t.Helper()
 	return "/v1/Workspaces/" + h.workspace() + "/Tasks/" + h.state(sid).Tasks[task].SID
 }
 
-func (h *house) reservationPath(sid string, task int) string {
+func (h *environment) reservationPath(sid string, task int) string {
 	h.t.Helper()
 	return h.taskPath(sid, task) + "/Reservations/" + h.state(sid).Tasks[task].Reservation.SID
 }
 
-// TestARepeatedRequestIsAnsweredAsTheFirst checks that a repeat gets the first answer, whatever has happened since,
-// and even if the first answer was lost before it was kept.
+// TestARepeatedRequestIsAnsweredAsTheFirst checks that a repeat gets the first answer, regardless of what has happened
+// since, and even if the first answer was lost before it was kept.
 func TestARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) { //nolint:tparallel // kept answers are removed in between
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	status := func(status string) url.Values { return url.Values{"AssignmentStatus": {status}} }
 	offered, had, wraps, waits := h.offer("alice"), h.give("alice"), h.give("bob"), h.start()
 	h.do(wraps, conversation.EndCommand{Agent: "bob"})
@@ -118,7 +120,7 @@ func TestARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) { //nolint:tparallel
 // TestARepeatedRequestHasNoSecondEffect repeats requests after many changes, and after their answers were lost.
 func TestARepeatedRequestHasNoSecondEffect(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	worker := "/v1/Workspaces/" + h.workspace() + "/Workers/" + conversation.AgentSID("bob")
 	away := url.Values{"ActivitySid": {desk.ActivityOf(desk.PresenceBreak).SID}}
@@ -128,7 +130,7 @@ func TestARepeatedRequestHasNoSecondEffect(t *testing.T) {
 	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "break").is(http.StatusOK)
 	agent, err := desk.FindAgent(t.Context(), h.desk, "bob")
 	require.NoError(t, err)
-	require.Equal(t, desk.PresenceAvailable, agent.Presence, "somebody else has set it since")
+	require.Equal(t, desk.PresenceAvailable, agent.Presence, "it was set since by another agent")
 	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "another break").is(http.StatusOK)
 	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "bob", desk.PresenceAvailable))
 
@@ -153,7 +155,7 @@ func TestARepeatedRequestHasNoSecondEffect(t *testing.T) {
 	had := len(h.state(sid).Transfers)
 	h.loseAnswers()
 	for range 2 {
-		require.Contains(t, passOn().isError(http.StatusConflict, 45007).body, "can't be told any more")
+		require.Contains(t, passOn().isError(http.StatusConflict, 45007).body, "is no longer known")
 	}
 	require.Len(t, h.state(sid).Transfers, had)
 	h.sendWith(h.service, http.MethodPost, transfers, "application/json", body, "Idempotency-Key", "another").is(http.StatusCreated)
@@ -162,7 +164,7 @@ func TestARepeatedRequestHasNoSecondEffect(t *testing.T) {
 // TestARepeatedRemovalIsDone checks that a repeated removal is answered as the first one.
 func TestARepeatedRemovalIsDone(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	workspace := "/v1/Workspaces/" + h.workspace()
 	var made struct{ SID string }
 	h.ask(h.service, http.MethodPost, workspace+"/Workers", url.Values{"FriendlyName": {"Erin"}}).is(http.StatusCreated).read(&made)
@@ -190,7 +192,7 @@ func TestARepeatedRemovalIsDone(t *testing.T) {
 // TestARefusalIsNotRemembered checks that a refused request may be sent again once it is possible.
 func TestARefusalIsNotRemembered(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	h.do(sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}})
 	h.do(sid, conversation.AcceptCommand{Agent: "bob"})
@@ -207,7 +209,7 @@ func TestARefusalIsNotRemembered(t *testing.T) {
 // the task's second reservation for her.
 func TestAnotherOfferIsNotMeant(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.offer("alice")
 	first := h.reservationPath(sid, 0)
 	h.do(sid, conversation.DeclineCommand{Agent: "alice"})
@@ -223,7 +225,7 @@ func TestAnotherOfferIsNotMeant(t *testing.T) {
 // free.
 func TestAStartForOneAgentIsOfferedToNobodyElse(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	routing := func(more string) url.Values {
 		return url.Values{"Channel": {`{"type":"web"}`}, "Routing": {`{"properties":{"queue_sid":"` + conversation.QueueSID("billing") + `"` + more + `}}`}}
 	}
@@ -251,7 +253,7 @@ func TestAStartForOneAgentIsOfferedToNobodyElse(t *testing.T) {
 // TestTagsNeverComeBack checks that a resource that was changed and changed back has another ETag.
 func TestTagsNeverComeBack(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	tag := func(path string) string {
 		return h.ask(h.service, http.MethodGet, path, nil).is(http.StatusOK).header.Get("ETag")
@@ -271,7 +273,7 @@ func TestTagsNeverComeBack(t *testing.T) {
 // TestKeysGoWithTheirAgent checks that a removed agent's key does not work for a new agent with the same name.
 func TestKeysGoWithTheirAgent(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddAgent(t.Context(), h.desk, desk.NewAgent{Name: "erin"}))
 	erin := h.newKey(desk.KeyAgent, "erin")
 	workers := "/v1/Workspaces/" + h.workspace() + "/Workers"
@@ -286,7 +288,7 @@ func TestKeysGoWithTheirAgent(t *testing.T) {
 // change when participants join.
 func TestAuthorsAreWhoTheyWere(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.start() // of Crystal Minh
 	messages := "/v1/Conversations/" + sid + "/Messages"
 	var said struct{ Author, Participant_sid string } //nolint:revive // as Twilio spells it
@@ -311,7 +313,7 @@ func TestAuthorsAreWhoTheyWere(t *testing.T) {
 // agent.
 func TestADraftKeepsWhatItsInteractionSays(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	var made struct {
 		SID                     string
 		Interaction_context_sid string //nolint:revive // as Twilio spells it
@@ -336,7 +338,7 @@ func TestADraftKeepsWhatItsInteractionSays(t *testing.T) {
 // TestTheCallbackIsAServicesToSee checks who may read the callback's URL, which may contain a secret.
 func TestTheCallbackIsAServicesToSee(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	workspace := "/v1/Workspaces/" + h.workspace()
 	h.ask(h.service, http.MethodPost, workspace, url.Values{"EventCallbackUrl": {"https://user:hidden@example.com/"}}).is(http.StatusOK)
 	require.Contains(t, h.ask(h.service, http.MethodGet, workspace, nil).body, "hidden")

@@ -16,7 +16,7 @@ import (
 // each refusal name the caller's parameter.
 func TestRefusalsNameTheParameter(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	workspace := "/v1/Workspaces/" + h.workspace()
 	long, sid := strings.Repeat("x", 17_000), h.give("alice")
 	notes := "/v1/Instances/" + h.instance() + "/Notes"

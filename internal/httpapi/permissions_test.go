@@ -90,7 +90,7 @@ const (
 	accepted
 )
 
-func (st stage) begin(h *house) string {
+func (st stage) begin(h *environment) string {
 	h.t.Helper()
 	switch st {
 	case waits:
@@ -117,7 +117,7 @@ const (
 	instances     = "/v1/Instances/{instance}"
 )
 
-// permissions returns the table of every call. Values in braces are those of the scene.
+// permissions returns the table of every call. Values in braces are those of the resources.
 func permissions() []permission {
 	return []permission{
 		{call: "POST /v1/Interactions", may: adminsOnly, form: []string{"Channel", `{"type":"web"}`, "Routing", `{"properties":{"queue_sid":"{quiet}"}}`}},
@@ -236,29 +236,29 @@ func permissions() []permission {
 
 const configuration = `{"task_routing":{"filters":[],"default_filter":{"queue":"{quiet}"}}}`
 
-// scene holds the resources for a call: a conversation of its own, and other resources, which are made when the
+// resources holds the resources for a call: a conversation of its own, and other resources, which are made when the
 // call names them.
-type scene struct {
-	*house
+type resources struct {
+	*environment
 
 	stage stage
-	// hires makes the worker that the call names belong to this scene only.
+	// hires makes the worker that the call names exist for this call only.
 	hires bool
 	made  map[string]string
 }
 
-func (p permission) scene(h *house) *scene {
-	return &scene{house: h, stage: p.stage, hires: p.hires, made: map[string]string{}}
+func (p permission) resources(h *environment) *resources {
+	return &resources{environment: h, stage: p.stage, hires: p.hires, made: map[string]string{}}
 }
 
 var inBraces = regexp.MustCompile(`\{[a-z]+\}`)
 
-// fill replaces names in braces by the scene's values.
-func (s *scene) fill(text string) string {
+// fill replaces names in braces by the values of the resources.
+func (s *resources) fill(text string) string {
 	return inBraces.ReplaceAllStringFunc(text, func(name string) string { return s.value(strings.Trim(name, "{}")) })
 }
 
-func (s *scene) value(name string) string {
+func (s *resources) value(name string) string {
 	s.t.Helper()
 	if s.made[name] == "" {
 		s.made[name] = s.make(name)
@@ -269,20 +269,20 @@ func (s *scene) value(name string) string {
 // names numbers the resources, so that their names are unique.
 var names atomic.Int64
 
-// sceneNames lists the names of all values that a scene may have.
+// sceneNames lists the names of all values that a resources may have.
 var sceneNames = []string{
 	"conversation", "interaction", "channel", "task", "participant", "reservation", "transfer", "note", "message", "member", "workspace", "instance",
 	"activity", "available", "taskchannel", "workerchannel", "workflow", "queue", "quiet", "agent", "worker", "alice", "bob", "event", "new",
 }
 
-func (s *scene) make(name string) string {
+func (s *resources) make(name string) string {
 	s.t.Helper()
 	ctx, digits := s.t.Context(), func(prefix string) string { return conversation.SameSID(prefix, s.value("conversation")) }
 	switch name {
 	case "new":
 		return fmt.Sprintf("made-%d", names.Add(1))
 	case "conversation":
-		return s.stage.begin(s.house)
+		return s.stage.begin(s.environment)
 	case "interaction":
 		return digits(conversation.PrefixInteraction)
 	case "channel":
@@ -348,12 +348,12 @@ func (s *scene) make(name string) string {
 		require.NoError(s.t, err)
 		return happened.Entries[0].SID()
 	}
-	require.Fail(s.t, "a call names what no scene has", "{%s}", name)
+	require.Fail(s.t, "a call names what no resources has", "{%s}", name)
 	return ""
 }
 
 // agentKey returns the key of the agent who has the conversation or whom the call names.
-func (s *scene) agentKey() key {
+func (s *resources) agentKey() key {
 	if s.hires {
 		return s.newKey(desk.KeyAgent, s.value("agent"))
 	}
@@ -361,7 +361,7 @@ func (s *scene) agentKey() key {
 }
 
 // ask makes the call.
-func (p permission) ask(s *scene, as key) answer {
+func (p permission) ask(s *resources, as key) answer {
 	s.t.Helper()
 	method, path, _ := strings.Cut(p.call, " ")
 	path = s.fill(path)
@@ -372,11 +372,11 @@ func (p permission) ask(s *scene, as key) answer {
 	for pair := range slices.Chunk(p.form, 2) {
 		form.Set(pair[0], s.fill(pair[1]))
 	}
-	return s.house.ask(as, method, path, form)
+	return s.environment.ask(as, method, path, form)
 }
 
-// recorded returns everything of the scene's conversation that a call may change.
-func (s *scene) recorded() string {
+// recorded returns everything of the resources's conversation that a call may change.
+func (s *resources) recorded() string {
 	s.t.Helper()
 	sid := s.made["conversation"]
 	if sid == "" {
@@ -407,7 +407,7 @@ var rows = sync.OnceValue(func() map[string]permission {
 
 func TestPermissions(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	table := rows()
 	require.Len(t, table, len(permissions()), "a call has one row")
 	routes := map[string]rest.Route{}
@@ -436,20 +436,20 @@ func without[A, B any](first map[string]A, second map[string]B) (missing []strin
 }
 
 // test makes the call as every caller. Refused calls change nothing, so all of these and the first allowed call
-// share a scene. Each further call that changes something has its own scene.
-func (p permission) test(h *house, r rest.Route) {
+// share a resources. Each further call that changes something has its own resources.
+func (p permission) test(h *environment, r rest.Route) {
 	h.t.Helper()
-	s := p.scene(h)
+	s := p.resources(h)
 	columns := []struct {
 		who    string
-		as     func(*scene) key
+		as     func(*resources) key
 		status int
 	}{
-		{"a service", func(*scene) key { return h.service }, p.may.service},
-		{"the account", func(*scene) key { return h.owner() }, p.may.service},
-		{"a supervisor", func(*scene) key { return h.supervisor }, p.may.supervisor},
-		{"the agent", (*scene).agentKey, p.may.agent},
-		{"another agent", func(*scene) key { return h.dave }, p.may.other},
+		{"a service", func(*resources) key { return h.service }, p.may.service},
+		{"the account", func(*resources) key { return h.owner() }, p.may.service},
+		{"a supervisor", func(*resources) key { return h.supervisor }, p.may.supervisor},
+		{"the agent", (*resources).agentKey, p.may.agent},
+		{"another agent", func(*resources) key { return h.dave }, p.may.other},
 	}
 	p.ask(s, key{}).isError(http.StatusUnauthorized, 20003)
 	for _, column := range columns {
@@ -469,20 +469,20 @@ func (p permission) test(h *house, r rest.Route) {
 		require.Equal(h.t, column.status, a.status, "%s: %s", column.who, a.body)
 		require.Equal(h.t, r.Status, a.status, "the status that the route tells of")
 		if r.Method != http.MethodGet {
-			s = p.scene(h)
+			s = p.resources(h)
 		}
 	}
 }
 
 func TestCredentialsThatAreNone(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	ofRevoked := h.newKey(desk.KeyService, "")
 	h.ask(ofRevoked, http.MethodGet, "/v1/Workspaces", nil).is(http.StatusOK)
 	require.NoError(t, desk.RevokeKey(t.Context(), h.desk, ofRevoked.user))
 	bodies := map[string]bool{}
 	for name, wrong := range map[string]key{
-		"nobody's":                      {},
+		"no one's":                      {},
 		"an unknown key":                {"SK0123456789abcdef0123456789abcdef", h.service.secret},
 		"a key without its secret":      {h.service.user, ""},
 		"a key with another's secret":   {h.service.user, h.alice.secret},
@@ -521,12 +521,12 @@ func hashOf(secret string) string {
 // key's agent is on the conversation or may make the call, and names another agent.
 func TestAnAgentsKeyActsAsNobodyElse(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	asBob, asAlice := func(h *house) key { return h.bob }, func(h *house) key { return h.alice }
+	h := newEnvironment(t)
+	asBob, asAlice := func(h *environment) key { return h.bob }, func(h *environment) key { return h.alice }
 	for name, try := range map[string]struct {
 		permission
 
-		as func(h *house) key
+		as func(h *environment) key
 	}{
 		"a transfer from another": {permission{
 			call: "POST " + channels + "/Transfers", stage: passed,
@@ -575,7 +575,7 @@ func TestAnAgentsKeyActsAsNobodyElse(t *testing.T) {
 			call: "POST " + channels + "/Participants", stage: offered,
 			form: []string{"Type", "agent", "MediaProperties", "{}", "RoutingProperties", `{"worker_sid":"{bob}"}`},
 		}, asAlice},
-		"somebody else put on the channel": {permission{
+		"an external person put on the channel": {permission{
 			call: "POST " + channels + "/Participants", form: []string{"Type", "external", "MediaProperties", `{"identity":"crystals-son"}`},
 		}, asAlice},
 		"an end to a conversation that another has": {permission{
@@ -598,12 +598,12 @@ func TestAnAgentsKeyActsAsNobodyElse(t *testing.T) {
 		}, asAlice},
 		"a supervisor's naming": {permission{
 			call: "POST " + workspaces + "/Workers/{worker}", form: []string{"FriendlyName", "The boss"},
-		}, func(h *house) key { return h.supervisor }},
+		}, func(h *environment) key { return h.supervisor }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := h.in(t)
-			s := try.scene(h)
+			s := try.resources(h)
 			s.value("conversation")
 			before := s.recorded()
 			try.ask(s, try.as(h)).isError(http.StatusForbidden, 20403)
@@ -615,7 +615,7 @@ func TestAnAgentsKeyActsAsNobodyElse(t *testing.T) {
 // If a field of a call does not name the agent, it is the key's agent.
 func TestAnAgentsKeyActsAsItsAgent(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := passed.begin(h)
 	h.do(sid, conversation.AcceptCommand{Agent: "bob"})
 	interaction := conversation.SameSID(conversation.PrefixInteraction, sid)
@@ -639,7 +639,7 @@ func TestAnAgentsKeyActsAsItsAgent(t *testing.T) {
 // A request with the token of another caller is a different request: it does not get the other caller's answer.
 func TestATokenIsItsOwnersAlone(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	write := func(as key) answer {
 		form := url.Values{"Body": {aMessage}}.Encode()
@@ -682,7 +682,7 @@ func (a answer) sids(key string) []string {
 
 func TestAnAgentsListsHoldItsOwn(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	alices, offered, bobs, waiting, passed := h.give("alice"), h.offer("alice"), h.give("bob"), h.start(), passed.begin(h)
 	first := func(sid string) string { return h.state(sid).Tasks[0].SID }
 	tasks := "/v1/Workspaces/" + h.workspace() + "/Tasks"
@@ -721,7 +721,7 @@ func TestAnAgentsListsHoldItsOwn(t *testing.T) {
 
 func TestARevokedKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	for _, role := range desk.KeyRoles() {
 		agent := map[desk.KeyRole]string{desk.KeyAgent: "alice"}[role]
@@ -746,10 +746,10 @@ func TestARevokedKeyIsRefusedAtOnce(t *testing.T) {
 // for successful calls, not for refused ones, and not after the desk is closed.
 func TestSecretsStayWhereTheyAre(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	keys := []key{h.service, h.supervisor, h.alice, h.bob, h.dave}
 	for _, p := range permissions() {
-		s := p.scene(h)
+		s := p.resources(h)
 		for _, as := range []key{{h.service.user, h.account.AuthToken}, h.dave, h.service} {
 			p.ask(s, as)
 		}
@@ -772,9 +772,9 @@ func TestSecretsStayWhereTheyAre(t *testing.T) {
 	require.Contains(t, kept, secretNote)
 
 	// Every call again, with the desk closed.
-	made := []*scene{}
+	made := []*resources{}
 	for _, p := range permissions() {
-		s := p.scene(h)
+		s := p.resources(h)
 		p.ask(s, key{})
 		made = append(made, s)
 	}
@@ -783,10 +783,10 @@ func TestSecretsStayWhereTheyAre(t *testing.T) {
 		p.ask(made[i], h.service).isError(http.StatusInternalServerError, 20500)
 	}
 	logged := h.log.String()
-	require.Equal(t, len(permissions()), strings.Count(logged, "A request could not be answered"))
+	require.Equal(t, len(permissions()), strings.Count(logged, "request failed"))
 	for _, personal := range []string{"Crystal Minh", "crystal@example.com", "crystals-", "3348917502"} {
 		require.NotContains(t, logged, personal)
 	}
-	// The house checks for secrets and written texts at the end of every test.
+	// The environment checks for secrets and written texts at the end of every test.
 	require.Subset(t, h.log.secrets, []string{secretNote, aMessage, h.account.AuthToken, h.service.secret, h.dave.secret})
 }

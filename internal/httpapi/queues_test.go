@@ -15,7 +15,7 @@ import (
 )
 
 // names returns the names in a list of workers or queues.
-func (h *house) names(path string, form url.Values) []string {
+func (h *environment) names(path string, form url.Values) []string {
 	h.t.Helper()
 	var list map[string]any
 	h.ask(h.service, http.MethodGet, "/v1/Workspaces/"+h.workspace()+path, form).is(http.StatusOK).read(&list)
@@ -28,7 +28,7 @@ func (h *house) names(path string, form url.Values) []string {
 }
 
 // makes creates a resource in the workspace, and returns it.
-func (h *house) makes(path string, form url.Values) map[string]any {
+func (h *environment) makes(path string, form url.Values) map[string]any {
 	h.t.Helper()
 	var made map[string]any
 	h.ask(h.service, http.MethodPost, "/v1/Workspaces/"+h.workspace()+path, form).is(http.StatusCreated).read(&made)
@@ -39,7 +39,7 @@ func (h *house) makes(path string, form url.Values) map[string]any {
 // of the two changes, and that a task goes to a present member.
 func TestQueuesFollowTheirExpressions(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	workspace := "/v1/Workspaces/" + h.workspace()
 	available := desk.ActivityOf(desk.PresenceAvailable).SID
 	erin := h.makes("/Workers", url.Values{"FriendlyName": {"Erin Doe"}, "Attributes": {`{"skills":["refunds"],"language":"en"}`}, "ActivitySid": {available}})
@@ -82,7 +82,7 @@ func TestQueuesFollowTheirExpressions(t *testing.T) {
 // TestExpensiveExpressions sends expressions that take many steps: the refusal names the parameter.
 func TestExpensiveExpressions(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	workspace := "/v1/Workspaces/" + h.workspace()
 	list := `{"list":[` + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + `]}`
 	long := strings.TrimSuffix(strings.Repeat(`list HAS "x" OR `, 250), ` OR `)
@@ -111,7 +111,7 @@ func TestExpensiveExpressions(t *testing.T) {
 // TestQueuesOfManyNamedMembers evaluates a queue whose members' names are too long for an expression.
 func TestQueuesOfManyNamedMembers(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	for i := range 60 {
 		name := fmt.Sprintf("agent-%02d-%s", i, strings.Repeat("x", 50))
 		require.NoError(t, desk.AddAgent(t.Context(), h.desk, desk.NewAgent{Name: name}))

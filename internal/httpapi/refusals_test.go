@@ -15,7 +15,7 @@ import (
 // TestRefusedAcceptsAreCounted has alice refused by both ways to accept in the API, and once for another reason.
 func TestRefusedAcceptsAreCounted(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	h.do(sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}})
 	h.do(sid, conversation.MoveCommand{To: conversation.Target{Agent: "alice"}})

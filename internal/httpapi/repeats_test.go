@@ -14,7 +14,7 @@ import (
 // open conversation and in a closed one. The second time is unchanged, or refused with the status that was reached.
 func TestARepeatIsAnsweredWithTheState(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	tasks := "/v1/Workspaces/" + h.workspace() + "/Tasks/"
 	task := func(sid string) string { return h.state(sid).Tasks[0].SID }
 	reservation := func(sid string) string {
@@ -75,7 +75,7 @@ func TestARepeatIsAnsweredWithTheState(t *testing.T) {
 // end.
 func TestARepeatedTransferSaysThatItWasMade(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	transfers := "/v1/Interactions/KD" + sid[2:] + "/Channels/UO" + sid[2:] + "/Transfers"
 	from := conversation.SameSID("UT", h.state(sid).Tasks[0].SID)

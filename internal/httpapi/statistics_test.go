@@ -34,7 +34,7 @@ func (f figures) at(path string) any {
 	return value
 }
 
-func (h *house) statistics(path string, form ...string) answer {
+func (h *environment) statistics(path string, form ...string) answer {
 	h.t.Helper()
 	values := url.Values{}
 	for i := 0; i+1 < len(form); i += 2 {
@@ -45,7 +45,7 @@ func (h *house) statistics(path string, form ...string) answer {
 
 // aTransfer makes a conversation that alice has transferred to the queue billing, where bob was offered it and
 // declined. Another conversation waits.
-func aTransfer(h *house) (sid string, waiting conversation.Task) {
+func aTransfer(h *environment) (sid string, waiting conversation.Task) {
 	h.t.Helper()
 	_, err := desk.SetSettings(h.t.Context(), h.desk, "carol", func(s *conversation.Settings) { s.ReofferAfter = 0 }) // bob is offered it again at once
 	require.NoError(h.t, err)
@@ -58,7 +58,7 @@ func aTransfer(h *house) (sid string, waiting conversation.Task) {
 
 func TestStatistics(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	_, waiting := aTransfer(h)
 	billing, quiet := "/TaskQueues/"+conversation.QueueSID("billing"), "/TaskQueues/"+conversation.QueueSID("quiet")
 	workflow := "/Workflows/" + desk.DefaultWorkflow()
@@ -110,7 +110,7 @@ func TestStatistics(t *testing.T) {
 
 func TestStatisticsOfWorkers(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	aTransfer(h)
 	for _, test := range []struct {
 		form             []string
@@ -136,7 +136,7 @@ func TestStatisticsOfWorkers(t *testing.T) {
 
 func TestStatisticsOfManyQueues(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	aTransfer(h)
 	var page struct {
 		Entries []figures `json:"task_queues_statistics"`
@@ -172,7 +172,7 @@ func TestStatisticsOfManyQueues(t *testing.T) {
 
 func TestStatisticsRefuseWrongParameters(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	for _, wrong := range [][]string{
 		{"Minutes", "0"},
 		{"Minutes", "x"},
@@ -214,7 +214,7 @@ type event struct {
 	Data        map[string]string `json:"event_data"`
 }
 
-func (h *house) events(form ...string) []event {
+func (h *environment) events(form ...string) []event {
 	h.t.Helper()
 	var page struct {
 		Events []event `json:"events"`
@@ -227,7 +227,7 @@ func (h *house) events(form ...string) []event {
 
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid, waiting := aTransfer(h)
 	passed, received := h.state(sid).Tasks[0], h.state(sid).Tasks[1]
 
@@ -314,7 +314,7 @@ func TestEvents(t *testing.T) {
 
 func TestFlexInsights(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid, _ := aTransfer(h)
 	h.do(sid, conversation.AcceptCommand{Agent: "bob"})
 	first, second := h.state(sid).Tasks[0], h.state(sid).Tasks[1]

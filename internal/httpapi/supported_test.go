@@ -33,14 +33,14 @@ var onlyValues = map[string]string{
 // support.
 func TestUnsupportedParametersAreRefused(t *testing.T) { //nolint:tparallel // its subtests run one at a time
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	for _, r := range httpapi.Routes() { //nolint:paralleltest // as above
 		if len(r.Refuses()) == 0 {
 			continue
 		}
 		t.Run(r.Method+" "+r.Path, func(t *testing.T) { // one at a time, because lists show the resources of other subtests
 			row := rowOf(r)
-			s := row.scene(h.in(t))
+			s := row.resources(h.in(t))
 			s.fill(row.call + strings.Join(row.form, " ")) // the resources that the call names exist before
 			before := s.everything(row)
 			for _, name := range r.Refuses() {
@@ -61,7 +61,7 @@ func TestUnsupportedParametersAreRefused(t *testing.T) { //nolint:tparallel // i
 }
 
 // everything returns all that a call may have changed.
-func (s *scene) everything(p permission) string {
+func (s *resources) everything(p permission) string {
 	s.t.Helper()
 	_, path, _ := strings.Cut(p.call, " ")
 	collection := s.ask(s.service, http.MethodGet, s.fill(path), nil)
@@ -169,7 +169,7 @@ func documentedParameters(t *testing.T) map[string][]string {
 // TestUnsupportedValuesAreRefused sends parameters that Baton supports only for some values, or only in some calls.
 func TestUnsupportedValuesAreRefused(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	const invite, join, task = "POST " + channels + "/Invites", "POST " + channels + "/Participants", "POST " + workspaces + "/Tasks/{task}"
 	const reservation, open, transfer = task + "/Reservations/{reservation}", "POST /v1/Interactions", "POST " + channels + "/Transfers"
 	const workflows, workers = "POST " + workspaces + "/Workflows", "POST " + workspaces + "/Workers/{worker}"
@@ -234,7 +234,7 @@ func TestUnsupportedValuesAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := try.scene(h.in(t))
+			s := try.resources(h.in(t))
 			s.fill(try.call + strings.Join(try.form, " ") + try.json)
 			before := s.recorded()
 			requireRefused(t, try.field, try.ask(s, h.service))
@@ -246,7 +246,7 @@ func TestUnsupportedValuesAreRefused(t *testing.T) {
 // TestSupportedValuesAreTaken sends values that describe what Baton does in any case.
 func TestSupportedValuesAreTaken(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	settings, err := desk.ReadSettings(t.Context(), h.desk)
 	require.NoError(t, err)
 	for name, p := range map[string]permission{
@@ -272,7 +272,7 @@ func TestSupportedValuesAreTaken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := p.scene(h.in(t))
+			s := p.resources(h.in(t))
 			p.ask(s, h.service).is(http.StatusOK)
 		})
 	}
@@ -283,7 +283,7 @@ func TestSupportedValuesAreTaken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := permission{call: "POST " + workspaces + "/Tasks", form: form}
-			p.ask(p.scene(h.in(t)), h.service).is(http.StatusCreated)
+			p.ask(p.resources(h.in(t)), h.service).is(http.StatusCreated)
 		})
 	}
 }
@@ -291,7 +291,7 @@ func TestSupportedValuesAreTaken(t *testing.T) {
 // TestBodiesThatNothingReads sends calls whose parameters are all optional in a body of another type.
 func TestBodiesThatNothingReads(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	var parts bytes.Buffer
 	writer := multipart.NewWriter(&parts)
 	require.NoError(t, writer.WriteField("FriendlyName", "Refunds"))
@@ -311,7 +311,7 @@ func TestBodiesThatNothingReads(t *testing.T) {
 // TestConversationWebhooksAreRefused requests webhooks of conversations, which Baton does not have.
 func TestConversationWebhooksAreRefused(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	for value, status := range map[string]int{"true": http.StatusBadRequest, "false": http.StatusCreated} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.server.URL+"/v1/Conversations", strings.NewReader(url.Values{"FriendlyName": {value}}.Encode()))
 		require.NoError(t, err)

@@ -11,7 +11,7 @@ import (
 // Every route refuses text that is not valid UTF-8, and names the parameter.
 func TestTextThatIsNotUTF8IsRefused(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	workspace := "/v1/Workspaces/" + h.workspace()
 	for _, test := range []struct {
 		method, path string

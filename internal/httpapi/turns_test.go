@@ -28,7 +28,7 @@ func bodiesOf(t *testing.T, a answer) (bodies []string) {
 
 func TestAFormerAgentReadsTheirTurn(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	messages := "/v1/Conversations/" + sid + "/Messages"
 	h.ask(h.service, http.MethodPost, messages, url.Values{"Body": {"to alice"}}).is(http.StatusCreated)
@@ -49,7 +49,7 @@ func TestAFormerAgentReadsTheirTurn(t *testing.T) {
 
 func TestAgentsKeysFindNoTaskThatHasEnded(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	task := h.state(sid).Tasks[0]
 	tasks := "/v1/Workspaces/" + h.workspace() + "/Tasks"
@@ -72,7 +72,7 @@ func TestAgentsKeysFindNoTaskThatHasEnded(t *testing.T) {
 
 func TestAuthorsAreToldApart(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	messages := "/v1/Conversations/" + sid + "/Messages"
 	participants := "/v1/Conversations/" + sid + "/Participants"
@@ -97,7 +97,7 @@ func TestAuthorsAreToldApart(t *testing.T) {
 
 func TestSentencesAboutRepetitionsAreTrue(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	sid := h.give("alice")
 	task := h.state(sid).Tasks[0]
 	path := "/v1/Workspaces/" + h.workspace() + "/Tasks/" + task.SID
@@ -134,7 +134,7 @@ func TestSentencesAboutRepetitionsAreTrue(t *testing.T) {
 // refusal whether the task exists or not.
 func TestAClaimForAnotherAgentTellsNothingOfTheTask(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	existing := h.state(h.give("alice")).Tasks[0].SID
 	for _, worker := range []string{conversation.AgentSID("alice"), conversation.AgentSID("carol"), "WK00000000000000000000000000000000", "", "alice"} {
 		var refused []string

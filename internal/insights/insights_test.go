@@ -1,7 +1,6 @@
 package insights
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/baton-transfers/baton/desk/desktest"
@@ -10,7 +9,7 @@ import (
 
 func TestSQLite(t *testing.T) {
 	t.Parallel()
-	testInsightsOn(t, func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "desk.db") })
+	testInsightsOn(t, desktest.SQLite)
 }
 
 func TestPostgres(t *testing.T) {
@@ -25,21 +24,21 @@ func testInsightsOn(t *testing.T, database func(testing.TB) string) {
 		name string
 		run  func(*testing.T, *desktest.Environment)
 	}{
-		{"insights are what a count by hand gives", testInsights},
-		{"insights tell a redirected transfer", testRedirected},
-		{"insights tell who was given a conversation straight back", testPingPong},
+		{"insights are what a simple count gives", testInsights},
+		{"insights show a redirected transfer", testRedirected},
+		{"insights show who was given a conversation straight back", testPingPong},
 		{"insights refuse what is no period and no figure", testInsightRefusals},
 		{"insights count what was there before them", testInsightsOfBefore},
 		{"insights keep names apart from the texts behind them", testInsightsNames},
-		{"cumulative statistics are what a count by hand gives", testCumulative},
-		{"real-time statistics are what a count by hand gives", testRealTime},
+		{"cumulative statistics are what a simple count gives", testCumulative},
+		{"real-time statistics are what a simple count gives", testRealTime},
 		{"statistics are what was counted on paper", testStatisticsByHand},
 		{"statistics add up", testStatisticsAddUp},
 		{"a task counts once in each queue that it comes to", testQueueEntries},
 		{"insights add up", testInsightsAddUp},
 		{"insights have the days of a zone", testInsightZones},
 		{"a refused accept counts once", testRefusalsCountOnce},
-		{"statistics tell for how long agents did what", testActivityDurations},
+		{"statistics show for how long agents did what", testActivityDurations},
 		{"segments are what was accepted", testSegments},
 		{"events are found by channel and workflow", testHappeningsOn},
 	} {
@@ -56,12 +55,12 @@ func TestSealedDesk(t *testing.T) {
 	for name, run := range map[string]func(*testing.T, *desktest.Environment){
 		"segments are what was accepted":           testSegments,
 		"statistics are what was counted on paper": testStatisticsByHand,
-		"insights tell a redirected transfer":      testRedirected,
+		"insights show a redirected transfer":      testRedirected,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := &desktest.Environment{
-				T: t, Database: "sqlite:" + filepath.Join(t.TempDir(), "desk.db"), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, desktest.Key(t, "k")),
+				T: t, Database: desktest.SQLite(t), Clock: desktest.NewClock(), Cipher: desktest.KeyRing(t, desktest.Key(t, "k")),
 			}
 			h.Desk = h.Reopen()
 			run(t, h)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -424,7 +423,7 @@ func testStatisticsByHand(t *testing.T, h *desktest.Environment) {
 		Activity: figures[2].Activities[1].Activity, Spans: Spans{Count: 1, Min: time.Minute, Max: time.Minute, Total: time.Minute},
 	}, figures[2].Activities[1])
 	require.Equal(t, "Break", figures[2].Activities[1].Activity.Name)
-	require.Zero(t, figures[2].Activities[0].Spans, "since when he had been available nobody has noted")
+	require.Zero(t, figures[2].Activities[0].Spans, "the start of his availability was not recorded")
 
 	now, err := ReadRealTime(t.Context(), h.Desk, StatisticsFilter{Queue: "billing"})
 	require.NoError(t, err)
@@ -502,7 +501,7 @@ func testActivityDurations(t *testing.T, h *desktest.Environment) {
 	require.Empty(t, spans(began, ended, "alice"))
 	require.NoError(t, desk.AddAgent(t.Context(), h.Desk, desk.NewAgent{Name: "alice", Presence: desk.PresenceAvailable}))
 	h.Clock.Advance(time.Minute)
-	require.Equal(t, map[string]string{"Available": "1: 1m0s to 1m0s"}, spans(began, ended, "alice"), "what somebody else of the name did isn't hers")
+	require.Equal(t, map[string]string{"Available": "1: 1m0s to 1m0s"}, spans(began, ended, "alice"), "another agent's past under the same name isn't hers")
 }
 
 // testSegments expects one segment for each accepted task.
@@ -605,7 +604,7 @@ func testHappeningsOn(t *testing.T, h *desktest.Environment) {
 // everything else.
 func TestInsightsWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := desktest.New(t, filepath.Join(t.TempDir(), "desk.db"))
+	h := desktest.New(t, desktest.SQLite(t))
 	h.Staff("support", "alice")
 	h.Start("support").Follow().Accept("alice")
 	h.Desk = h.Reopen() // it has prepared no statement yet
@@ -634,7 +633,7 @@ func TestInsightsWalkIndexes(t *testing.T) {
 // TestStatisticsWalkIndexes checks SQLite's query plans of statistics: none scans a table that grows.
 func TestStatisticsWalkIndexes(t *testing.T) {
 	t.Parallel()
-	h := desktest.New(t, filepath.Join(t.TempDir(), "desk.db"))
+	h := desktest.New(t, desktest.SQLite(t))
 	h.Staff("support", "alice")
 	th := h.Start("support").Follow().Accept("alice")
 	before := map[string]bool{}

@@ -51,7 +51,7 @@ func Cycle() []conversation.CommandName {
 func (l *Load) open(ctx context.Context, number int) (*Talk, error) {
 	holder, other := l.agents[number%len(l.agents)], l.agents[(number+1)%len(l.agents)]
 	sid, err := l.baton.Start(ctx, conversation.StartCommand{
-		Channel: conversation.ChannelWeb, Queue: l.queue, Agent: holder, Customer: conversation.Customer{Name: "Nobody (bench)"},
+		Channel: conversation.ChannelWeb, Queue: l.queue, Agent: holder, Customer: conversation.Customer{Name: "No One (bench)"},
 		Attributes: conversation.Attributes{"order_id": baton.Attribute("3348917502"), "tier": baton.Attribute("gold"), "language": baton.Attribute("en")},
 	})
 	if err != nil {

@@ -85,7 +85,7 @@ func Start(ctx context.Context, options Options) (_ *Server, err error) {
 	if s.account, err = newAccount(); err != nil {
 		return nil, err
 	}
-	if err := s.initialise(ctx); err != nil {
+	if err := s.initialize(ctx); err != nil {
 		return nil, err
 	}
 	if s.port, err = freePort(ctx); err != nil {
@@ -94,8 +94,8 @@ func Start(ctx context.Context, options Options) (_ *Server, err error) {
 	return s, s.Restart(ctx)
 }
 
-// initialise creates the cluster: UTF-8 text in byte order, and password authentication for all users.
-func (s *Server) initialise(ctx context.Context) error {
+// initialize creates the cluster: UTF-8 text in byte order, and password authentication for all users.
+func (s *Server) initialize(ctx context.Context) error {
 	passwordFile := filepath.Join(s.folder, "password")
 	if err := os.WriteFile(passwordFile, []byte(s.password+"\n"), 0o600); err != nil {
 		return fmt.Errorf("write PostgreSQL's password: %w", err)

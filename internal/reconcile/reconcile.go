@@ -246,8 +246,9 @@ func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Sta
 	return Resynced, nil
 }
 
-// AnswersFromLost reports whether a worker answers from a state that was lost when an older copy of Temporal's database was
-// restored: it has processed more events than the history has. The worker drops the state at its next workflow task.
+// AnswersFromLost reports whether a worker answers from a state that was lost when an older copy of Temporal's database
+// was restored: it has processed more events than the history has. The worker drops the state at its next workflow
+// task.
 func AnswersFromLost(ctx context.Context, c Conversations, sid string) (bool, error) {
 	processed, err := c.HistoryLength(ctx, sid)
 	if err != nil {

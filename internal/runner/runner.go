@@ -117,7 +117,7 @@ func (c courier) Deliver(ctx context.Context, sid string, command conversation.C
 	case err != nil:
 		return err
 	case outcome == reconcile.Resynced || outcome == reconcile.Differs:
-		return errors.New("another workflow of it runs") // the dispatcher delivers again
+		return errors.New("another workflow of the conversation runs") // the dispatcher delivers again
 	}
 	return desk.ErrConversationGone
 }

@@ -208,7 +208,7 @@ func allowCallback(callback string, allowed []netip.Prefix) error {
 	if err != nil || webhook.Allowed(allowed, ip) {
 		return nil //nolint:nilerr // a host name
 	}
-	return fmt.Errorf("%s is no public address: allow it with BATON_WEBHOOK_ALLOW", ip)
+	return fmt.Errorf("%s is not a public address: allow it with BATON_WEBHOOK_ALLOW", ip)
 }
 
 // Stop waits up to ten seconds for requests in progress, and stops the gateway.

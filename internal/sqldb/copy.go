@@ -36,9 +36,9 @@ type CopiedTable struct {
 func (s Schema) Copy(ctx context.Context, from, to string) (tables []CopiedTable, err error) {
 	switch {
 	case IsPostgres(from):
-		return nil, errors.New("only an embedded desk is copied: name it as sqlite:PATH (from one PostgreSQL server to another, its own pg_dump does it)")
+		return nil, errors.New("only an embedded desk can be copied: name it as sqlite:PATH, and use pg_dump between PostgreSQL servers")
 	case !IsPostgres(to):
-		return nil, errors.New("it is copied to a PostgreSQL database: name it as postgres://USER@HOST/DATABASE")
+		return nil, errors.New("the target is not a PostgreSQL database: name it as postgres://USER@HOST/DATABASE")
 	}
 	// Do not migrate a database in use: the build that uses it may not know the newer tables.
 	if _, closeSource, err := openAlone(ctx, strings.TrimPrefix(from, "sqlite:")); err != nil {
@@ -69,7 +69,7 @@ func (s Schema) Copy(ctx context.Context, from, to string) (tables []CopiedTable
 		return nil, fmt.Errorf("nothing was changed: %w", err)
 	}
 	if _, err := target.Exec(ctx, `ANALYZE`); err != nil { // gives the query planner statistics of the copied rows
-		return tables, fmt.Errorf("it was copied, and its statistics weren't made: %w", err)
+		return tables, fmt.Errorf("the desk was copied, but its statistics were not collected: run ANALYZE: %w", err)
 	}
 	return tables, nil
 }
@@ -152,7 +152,7 @@ func (s Schema) refuseFull(ctx context.Context, target pgx.Tx, name string, tabl
 			return fmt.Errorf("look into table %s: %w", table, err)
 		}
 		if full {
-			return fmt.Errorf("%s has a desk with something in it already (table %s): name an empty database", name, table)
+			return fmt.Errorf("%s already has a desk with data (table %s): name an empty database", name, table)
 		}
 		if slices.Contains(s.Counters, table) {
 			if _, err := target.Exec(ctx, `DELETE FROM `+pgx.Identifier{table}.Sanitize()); err != nil {

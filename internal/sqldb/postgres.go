@@ -235,7 +235,7 @@ func (db *DB) preparePostgres(ctx context.Context, name string, config *pgx.Conn
 	case version < oldestPostgres:
 		return fmt.Errorf("%s is on a PostgreSQL server that is too old: use version %d or newer", name, oldestPostgres/10000) //nolint:mnd // as the server numbers it
 	case encoding != "UTF8":
-		return fmt.Errorf("%s keeps text as %s, which has no place for every letter: create the database with ENCODING 'UTF8' TEMPLATE template0", name, encoding)
+		return fmt.Errorf("%s keeps text as %s, which cannot hold every letter: create the database with ENCODING 'UTF8' TEMPLATE template0", name, encoding)
 	}
 	// The lock belongs to the session, and lock_timeout must not bound it: another process may be migrating a large
 	// database.

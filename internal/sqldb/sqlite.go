@@ -76,8 +76,8 @@ func openSQLite(ctx context.Context, path string, schema Schema) (_ *DB, err err
 const sqliteTries = 3
 
 // sqliteDSN returns the DSN of the file, with the pragmas of every pooled connection. With synchronous NORMAL, a
-// power failure may lose the last transactions, but never damages the file. What the lost transactions had written must be
-// written again.
+// power failure may lose the last transactions, but never damages the file. What the lost transactions had written must
+// be written again.
 func sqliteDSN(path string, pragmas ...string) string {
 	query := url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}, "_error_rc": {"1"}}
 	query["_pragma"] = append([]string{
@@ -98,7 +98,7 @@ func checkFile(path string) error {
 	case err != nil:
 		return fmt.Errorf("the folder of %s can't be used: create it, or name another place for the database: %w", path, err)
 	case !info.IsDir():
-		return fmt.Errorf("%s is no folder, so no database can be kept in it: name another place", filepath.Dir(path))
+		return fmt.Errorf("%s is not a folder: name another place for the database", filepath.Dir(path))
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -160,14 +160,14 @@ func sqliteSentence(path string, err error) error {
 	case sqlitecode.SQLITE_FULL:
 		return fmt.Errorf("%s can't grow: the disk is full: make room, then start again: %w", path, err)
 	case sqlitecode.SQLITE_BUSY:
-		return fmt.Errorf("%s is kept busy by another program: stop what holds it, then start again: %w", path, err)
+		return fmt.Errorf("%s is in use by another program: stop that program, then start again: %w", path, err)
 	}
 	return fmt.Errorf("%s can't be used: %w", path, err)
 }
 
 // overwriteSQLite rewrites the file without free pages, and empties its write-ahead log.
 func overwriteSQLite(ctx context.Context, db *sql.DB) (left string, err error) {
-	const heldUp = "the desk's file keeps what was overwritten for as long as others are at work on it: run this again when they rest"
+	const heldUp = "the desk's file still holds what was overwritten, because other programs use it: run this again when they have stopped"
 	if _, err := db.ExecContext(ctx, `VACUUM`); err != nil {
 		if sqliteBusy(err) {
 			return heldUp, nil

@@ -69,7 +69,7 @@ func TestARequestIsToldByItsRoute(t *testing.T) {
 		require.NotEmpty(t, answer.Header().Get("X-Request-ID"))
 		require.NotContains(t, lines.String(), "hush", "neither a path, nor a query, nor a body, nor a header is logged")
 		if test.want == nil {
-			require.Empty(t, lines.String(), "probes are of interest to nobody")
+			require.Empty(t, lines.String(), "probes are not logged")
 			continue
 		}
 		var line map[string]any

@@ -67,7 +67,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 	return m
 }
 
-// newBuildInfo returns a gauge labelled with the program and its build.
+// newBuildInfo returns a gauge labeled with the program and its build.
 func newBuildInfo(o Options) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "baton_build_info", Help: "1, with the program and its build.",

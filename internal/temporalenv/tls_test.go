@@ -30,11 +30,11 @@ import (
 // TestEnvironment connects to a Temporal server behind a proxy that requires TLS with client certificates,
 // configured by the environment only.
 func TestEnvironment(t *testing.T) {
-	house, stranger := newAuthority(t), newAuthority(t)
-	front := newFront(t, house)
+	trusted, stranger := newAuthority(t), newAuthority(t)
+	proxy := newTLSProxy(t, trusted)
 	variables := map[string]string{
-		"TEMPORAL_ADDRESS": front.address, "TEMPORAL_TLS": "true", "TEMPORAL_TLS_SERVER_CA_CERT_PATH": house.certificate,
-		"TEMPORAL_TLS_CLIENT_CERT_PATH": house.leaf, "TEMPORAL_TLS_CLIENT_KEY_PATH": house.key,
+		"TEMPORAL_ADDRESS": proxy.address, "TEMPORAL_TLS": "true", "TEMPORAL_TLS_SERVER_CA_CERT_PATH": trusted.certificate,
+		"TEMPORAL_TLS_CLIENT_CERT_PATH": trusted.leaf, "TEMPORAL_TLS_CLIENT_KEY_PATH": trusted.key,
 	}
 	for _, test := range []struct {
 		name     string
@@ -43,13 +43,13 @@ func TestEnvironment(t *testing.T) {
 	}{
 		{"certificates in files", nil, ""},
 		{"certificates as data", map[string]string{
-			"TEMPORAL_TLS_SERVER_CA_CERT_PATH": "", "TEMPORAL_TLS_SERVER_CA_CERT_DATA": read(t, house.certificate),
-			"TEMPORAL_TLS_CLIENT_CERT_PATH": "", "TEMPORAL_TLS_CLIENT_CERT_DATA": read(t, house.leaf),
-			"TEMPORAL_TLS_CLIENT_KEY_PATH": "", "TEMPORAL_TLS_CLIENT_KEY_DATA": read(t, house.key),
+			"TEMPORAL_TLS_SERVER_CA_CERT_PATH": "", "TEMPORAL_TLS_SERVER_CA_CERT_DATA": read(t, trusted.certificate),
+			"TEMPORAL_TLS_CLIENT_CERT_PATH": "", "TEMPORAL_TLS_CLIENT_CERT_DATA": read(t, trusted.leaf),
+			"TEMPORAL_TLS_CLIENT_KEY_PATH": "", "TEMPORAL_TLS_CLIENT_KEY_DATA": read(t, trusted.key),
 		}, ""},
 		{"an API key", map[string]string{"TEMPORAL_API_KEY": "the-key"}, ""},
 		{"an API key that isn't known", map[string]string{"TEMPORAL_API_KEY": "another"}, "set TEMPORAL_API_KEY"},
-		{"a server of somebody else", map[string]string{"TEMPORAL_TLS_SERVER_CA_CERT_PATH": stranger.certificate}, "set TEMPORAL_TLS_SERVER_CA_CERT_PATH"},
+		{"a server with another certificate", map[string]string{"TEMPORAL_TLS_SERVER_CA_CERT_PATH": stranger.certificate}, "set TEMPORAL_TLS_SERVER_CA_CERT_PATH"},
 		{"a server of another name", map[string]string{"TEMPORAL_TLS_SERVER_NAME": "temporal.example.com"}, "TEMPORAL_TLS_SERVER_NAME to the name"},
 		{"no client's certificate", map[string]string{"TEMPORAL_TLS_CLIENT_CERT_PATH": "", "TEMPORAL_TLS_CLIENT_KEY_PATH": ""}, "set TEMPORAL_TLS_CLIENT_CERT_PATH"},
 		{"a stranger's certificate", map[string]string{
@@ -72,7 +72,7 @@ func TestEnvironment(t *testing.T) {
 			c, err := temporalenv.Dial(ctx, temporalenv.Options{})
 			if test.sentence != "" {
 				require.ErrorContains(t, err, test.sentence)
-				require.NotContains(t, err.Error(), "another", "a key is nobody's to read")
+				require.NotContains(t, err.Error(), "another", "a key stays secret")
 				return
 			}
 			require.NoError(t, err)
@@ -83,11 +83,11 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// front is a proxy in front of a Temporal server. It terminates TLS, requires client certificates of its authority,
+// proxy is a proxy in front of a Temporal server. It terminates TLS, requires client certificates of its authority,
 // and accepts one API key.
-type front struct{ address string }
+type proxy struct{ address string }
 
-func newFront(t *testing.T, house authority) front {
+func newTLSProxy(t *testing.T, trusted authority) proxy {
 	t.Helper()
 	binary, err := devserver.Binary(t.Context(), os.Stderr)
 	require.NoError(t, err)
@@ -95,29 +95,29 @@ func newFront(t *testing.T, house authority) front {
 	require.NoError(t, err)
 	t.Cleanup(server.Kill)
 
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: server.Address})
+	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: server.Address})
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	t.Cleanup(transport.CloseIdleConnections)
-	proxy.Transport, proxy.FlushInterval = transport, -1
-	own, err := tls.LoadX509KeyPair(house.leaf, house.key)
+	forward.Transport, forward.FlushInterval = transport, -1
+	own, err := tls.LoadX509KeyPair(trusted.leaf, trusted.key)
 	require.NoError(t, err)
 	clients := x509.NewCertPool()
-	require.True(t, clients.AppendCertsFromPEM([]byte(read(t, house.certificate))))
-	tlsFront := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	require.True(t, clients.AppendCertsFromPEM([]byte(read(t, trusted.certificate))))
+	listener := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if key := r.Header.Get("Authorization"); key != "" && key != "Bearer the-key" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		proxy.ServeHTTP(w, r)
+		forward.ServeHTTP(w, r)
 	}))
-	tlsFront.EnableHTTP2 = true
-	tlsFront.TLS = &tls.Config{
+	listener.EnableHTTP2 = true
+	listener.TLS = &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}, ClientCAs: clients, ClientAuth: tls.RequireAndVerifyClientCert,
 	}
-	tlsFront.StartTLS()
-	t.Cleanup(tlsFront.Close)
-	return front{tlsFront.Listener.Addr().String()}
+	listener.StartTLS()
+	t.Cleanup(listener.Close)
+	return proxy{listener.Listener.Addr().String()}
 }
 
 // authority is a certificate authority with one certificate for servers and clients, in files.

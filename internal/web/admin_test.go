@@ -17,21 +17,21 @@ import (
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
-// office holds the pages and a browser in which the demo's carol has signed in as administrator.
-type office struct {
+// environment holds the pages and a browser in which the demo's carol has signed in as administrator.
+type environment struct {
 	*pages
 
 	browser identitytest.Browser
 }
 
-func newOffice(t *testing.T) *office {
+func newEnvironment(t *testing.T) *environment {
 	t.Helper()
 	p := servePages(t, demo)
-	return &office{p, p.signedIn(url.Values{"administrator": {"carol"}})}
+	return &environment{p, p.signedIn(url.Values{"administrator": {"carol"}})}
 }
 
 // at opens a page and requires status 200.
-func (o *office) at(path string) identitytest.Page {
+func (o *environment) at(path string) identitytest.Page {
 	o.t.Helper()
 	page := o.open(o.browser, path)
 	require.Equal(o.t, http.StatusOK, page.Status, path)
@@ -39,7 +39,7 @@ func (o *office) at(path string) identitytest.Page {
 }
 
 // submit sends a form of a page as a browser does. change replaces fields; a field without values is not sent.
-func (o *office) submit(page identitytest.Page, action string, change url.Values) identitytest.Page {
+func (o *environment) submit(page identitytest.Page, action string, change url.Values) identitytest.Page {
 	o.t.Helper()
 	form := formOf(o.t, page.Body, action)
 	maps.Copy(form, change)
@@ -47,7 +47,7 @@ func (o *office) submit(page identitytest.Page, action string, change url.Values
 }
 
 // does opens the page, submits the form, and requires that it is carried out.
-func (o *office) does(path, action string, change url.Values) identitytest.Page {
+func (o *environment) does(path, action string, change url.Values) identitytest.Page {
 	o.t.Helper()
 	page := o.submit(o.at(path), action, change)
 	require.Equal(o.t, http.StatusOK, page.Status, page.Body)
@@ -142,21 +142,21 @@ func alerts(t *testing.T, body string) (sentences []string) {
 	return sentences
 }
 
-func (o *office) settings() conversation.Settings {
+func (o *environment) settings() conversation.Settings {
 	o.t.Helper()
 	settings, err := desk.ReadSettings(o.t.Context(), o.desk)
 	require.NoError(o.t, err)
 	return settings
 }
 
-func (o *office) agent(name string) desk.Agent {
+func (o *environment) agent(name string) desk.Agent {
 	o.t.Helper()
 	agent, err := desk.FindAgent(o.t.Context(), o.desk, name)
 	require.NoError(o.t, err)
 	return agent
 }
 
-func (o *office) queue(name string) desk.Queue {
+func (o *environment) queue(name string) desk.Queue {
 	o.t.Helper()
 	queues, err := desk.ListQueues(o.t.Context(), o.desk)
 	require.NoError(o.t, err)
@@ -166,7 +166,7 @@ func (o *office) queue(name string) desk.Queue {
 }
 
 // audited returns the newest entries of the audit list, oldest first.
-func (o *office) audited(count int) (entries []string) {
+func (o *environment) audited(count int) (entries []string) {
 	o.t.Helper()
 	found, err := desk.AuditPage(o.t.Context(), o.desk, desk.AuditFilter{}, desk.Page{Limit: count})
 	require.NoError(o.t, err)
@@ -198,7 +198,7 @@ func TestAdministrationIsForAdministrators(t *testing.T) {
 
 func TestSwitches(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	page := o.at("/admin")
 	require.Equal(t, transfers, page.URL.Path)
 	require.NotContains(t, formOf(t, page.Body, transfers), "messaging_transfers")
@@ -227,7 +227,7 @@ func TestSwitches(t *testing.T) {
 
 func TestPolicies(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	form := formOf(t, o.at(transfers).Body, transfers)
 	require.Equal(t, "2 minutes, 24 hours, 0 seconds, 60 seconds", strings.Join([]string{
 		form.Get("reservation_timeout") + " " + form.Get("reservation_timeout.unit"), form.Get("task_timeout") + " " + form.Get("task_timeout.unit"),
@@ -264,7 +264,7 @@ func TestPolicies(t *testing.T) {
 // TestStalePage: a form of a stale page does not undo changes made since.
 func TestStalePage(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	stale, staleAgent, staleQueue := o.at(transfers), o.at("/admin/agents/alice"), o.at("/admin/queues/support")
 	o.does(transfers, transfers, url.Values{"messaging_transfers": {"on"}, "reoffer_after": {"5"}})
 	o.does("/admin/agents/alice", "/admin/agents/alice", url.Values{"queue": {"billing"}, "skills": {"refunds"}})
@@ -285,7 +285,7 @@ func TestStalePage(t *testing.T) {
 // TestStaleAttributes: a form changes only the attributes that were changed on the page.
 func TestStaleAttributes(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	const one = "/admin/agents/alice"
 	o.does(one, one, url.Values{"json": {`{"level":1,"site":"Bern","skills":["refunds"]}`}})
 	stale := o.at(one)
@@ -306,7 +306,7 @@ func TestStaleAttributes(t *testing.T) {
 
 func TestPlugins(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	const name = `plugin-conversation-transfer <b>"x"</b>`
 	page := o.does(transfers, "/admin/plugins/add", url.Values{"name": {name}, "version": {"1.2"}})
 	plugins, err := desk.ListPlugins(t.Context(), o.desk)
@@ -350,7 +350,7 @@ func TestPlugins(t *testing.T) {
 
 func TestAdministerAgents(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	page := o.does("/admin/agents", "/admin/agents", url.Values{
 		"name": {"dora"}, "friendly_name": {"Dora D."}, "role": {"supervisor"}, "capacity": {"2"}, "skills": {"billing, refunds,billing"},
 	})
@@ -423,7 +423,7 @@ func TestAdministerAgents(t *testing.T) {
 
 func TestAdministerQueues(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	o.does("/admin/agents/bob", "/admin/agents/bob", url.Values{"skills": {"refunds"}})
 	page := o.submit(o.at("/admin/queues"), "/admin/queues", url.Values{"name": {"refunds"}, "friendly_name": {"Refunds"}, "target_workers": {`skills HAS "refunds`}})
 	require.Equal(t, http.StatusUnprocessableEntity, page.Status)
@@ -445,7 +445,7 @@ func TestAdministerQueues(t *testing.T) {
 	require.Equal(t, []string{"skills HAS", "Money back"}, []string{kept.Get("target_workers"), kept.Get("friendly_name")})
 	require.Equal(t, "Refunds", o.queue("refunds").FriendlyName, "nothing was changed")
 	page = o.submit(o.at(one), one, url.Values{"target_workers": {" "}})
-	require.Equal(t, []string{"Write the expression, or name the members by hand."}, alerts(t, page.Body))
+	require.Equal(t, []string{"Write the expression, or choose the members."}, alerts(t, page.Body))
 
 	o.does(one, one, url.Values{"target_workers": {`name IN ["alice", "carol"]`}})
 	require.Equal(t, []string{"alice", "carol"}, o.queue("refunds").Members)
@@ -463,7 +463,7 @@ func TestAdministerQueues(t *testing.T) {
 
 func TestAuditPage(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	o.does("/admin/agents/alice", "/admin/agents/alice", url.Values{"friendly_name": {"<script>alert(1)</script>"}})
 	o.does("/admin/queues/support", "/admin/queues/support", url.Values{"agent": {"bob"}})
 	for i := range 60 {

@@ -130,7 +130,7 @@ func TestStreamsEndWithTheSession(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := servePages(t, demo)
+			p := servePages(t, func(string) site.Options { return site.Options{Demo: true, Beat: 100 * time.Millisecond} })
 			carol := cookie(p.send(identitytest.NewBrowser(p.URL), "/sign-in", url.Values{"agent": {"carol"}})).Value
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/conversations/stream", nil)
 			require.NoError(t, err)
@@ -154,7 +154,7 @@ func TestStreamsEndWithTheSession(t *testing.T) {
 			case rest := <-ended:
 				require.LessOrEqual(t, strings.Count(rest, "event: changed"), 1)
 			case <-time.After(25 * time.Second):
-				t.Fatal("the stream of a session that has ended goes on")
+				t.Fatal("the stream of a session that has ended continues")
 			}
 		})
 	}

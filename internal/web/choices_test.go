@@ -17,7 +17,7 @@ import (
 // TestChoicesAreDistinct checks every page with a choice of agents or queues when some share a friendly name.
 func TestChoicesAreDistinct(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	for _, added := range []desk.NewAgent{{Name: "josu", FriendlyName: "Josü"}, {Name: "jose", FriendlyName: "Jose"}, {Name: "x9", FriendlyName: "josü"}} {
 		_, err := desk.RegisterAgent(t.Context(), o.desk, added)
 		require.NoError(t, err)
@@ -53,7 +53,7 @@ func TestChoicesAreDistinct(t *testing.T) {
 // TestFiltersShowWhatIsFiltered opens links whose filters name an agent or a queue that the desk does not have.
 func TestFiltersShowWhatIsFiltered(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	page := o.open(o.browser, "/conversations?status=foo")
 	require.Equal(t, http.StatusUnprocessableEntity, page.Status)
 	require.Contains(t, page.Body, "There is no status foo: choose another one.")

@@ -31,7 +31,7 @@ func TestEverybodyOfTheDemoHasAHostOfTheirOwn(t *testing.T) {
 		page := p.at(name+".localhost:8080", here, "/desk")
 		require.Equal(t, http.StatusOK, page.Code)
 		require.Contains(t, page.Body.String(), ">"+name+"</span>")
-		require.Contains(t, page.Body.String(), `href="http://localhost:8080/sign-in"`, "the way to become somebody else")
+		require.Contains(t, page.Body.String(), `href="http://localhost:8080/sign-in"`, "the link to sign in as another agent")
 	}
 	require.Equal(t, http.StatusOK, p.at("carol.administrator.localhost:8080", here, "/admin/transfers").Code)
 	require.Equal(t, http.StatusForbidden, p.at("carol.localhost:8080", here, "/admin/transfers").Code)
@@ -49,7 +49,7 @@ func TestAHostIsNobodysElsewhere(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
 	for name, page := range map[string]*httptest.ResponseRecorder{
-		"somebody whom the desk doesn't know": p.at("mallory.localhost", here, "/desk"),
+		"an agent whom the desk doesn't know": p.at("mallory.localhost", here, "/desk"),
 		"a name that ends otherwise":          p.at("alice.localhost.evil.example", here, "/desk"),
 		"from another machine":                p.at("alice.localhost", "10.1.2.3:50000", "/desk"),
 		"through a proxy":                     p.at("alice.localhost", here, "/desk", "10.1.2.3"),

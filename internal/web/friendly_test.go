@@ -16,7 +16,7 @@ import (
 // TestPagesShowFriendlyNames checks every page that names agents and queues.
 func TestPagesShowFriendlyNames(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	page := o.does("/admin/agents", "/admin/agents", url.Values{"friendly_name": {"דנה\u202e לוי"}})
 	require.Contains(t, page.Body, `<p class="done">Added <bdi>דנה לוי</bdi>.</p>`)
 	o.does("/admin/queues", "/admin/queues", url.Values{"friendly_name": {"Продажи"}})
@@ -54,7 +54,7 @@ func TestPagesShowFriendlyNames(t *testing.T) {
 // length. With one more character, the refusal must contain the number.
 func TestLengthsCountCharacters(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	for _, character := range []string{"a", "é", "張", "😀"} {
 		longest := strings.Repeat(character, conversation.MaxText)
 		page := o.does("/admin/agents/bob", "/admin/agents/bob", url.Values{"friendly_name": {longest}})

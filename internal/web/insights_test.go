@@ -28,7 +28,7 @@ import (
 )
 
 // runs applies the real rules to a conversation, one command a second, and syncs it to the desk.
-func (o *office) runs(began time.Time, start conversation.StartCommand, commands ...conversation.Command) string {
+func (o *environment) runs(began time.Time, start conversation.StartCommand, commands ...conversation.Command) string {
 	o.t.Helper()
 	settings := conversation.DefaultSettings()
 	settings.MessagingTransfers = true
@@ -53,10 +53,10 @@ func (o *office) runs(began time.Time, start conversation.StartCommand, commands
 	return state.Conversation
 }
 
-// busyOffice returns an office with conversations of the last hour, whose transfers have every outcome.
-func busyOffice(t *testing.T) (o *office, story string) {
+// busyEnvironment returns an environment with conversations of the last hour, whose transfers have every outcome.
+func busyEnvironment(t *testing.T) (o *environment, story string) {
 	t.Helper()
-	o = newOffice(t)
+	o = newEnvironment(t)
 	began := time.Now().Add(-time.Hour)
 	accept := func(agent string) conversation.Command { return conversation.AcceptCommand{Agent: agent} }
 	wrapup := func(agent string) conversation.Command { return conversation.WrapupCommand{Agent: agent} }
@@ -83,7 +83,7 @@ var conversationLinks = regexp.MustCompile(`<a href="(/insights/conversations\?[
 // TestInsightsAreTraced follows every figure on the page to its conversations.
 func TestInsightsAreTraced(t *testing.T) {
 	t.Parallel()
-	o, story := busyOffice(t)
+	o, story := busyEnvironment(t)
 	for _, address := range []string{"/insights", "/insights?queue=support&period=7d", "/insights?agent=alice&channel=web", "/insights?period=30d&queue=billing"} {
 		page := o.at(address)
 		links := conversationLinks.FindAllStringSubmatch(page.Body, -1)
@@ -122,7 +122,7 @@ func TestInsightsAreTraced(t *testing.T) {
 // TestInsightsChart checks the data of the charts and the table beside them.
 func TestInsightsChart(t *testing.T) {
 	t.Parallel()
-	o, _ := busyOffice(t)
+	o, _ := busyEnvironment(t)
 	page := o.at("/insights")
 	found := regexp.MustCompile(`data-chart="([^"]+)"`).FindAllStringSubmatch(page.Body, -1)
 	require.Len(t, found, 2)
@@ -154,7 +154,7 @@ func TestInsightsChart(t *testing.T) {
 
 func TestInsightsPeriods(t *testing.T) {
 	t.Parallel()
-	o, _ := busyOffice(t)
+	o, _ := busyEnvironment(t)
 	today := time.Now().UTC().Format(time.DateOnly)
 	old := o.at("/insights?period=dates&from=2020-01-01&to=2020-01-31")
 	require.Contains(t, old.Body, `name="from" value="2020-01-01"`)
@@ -185,7 +185,7 @@ func TestInsightsPeriods(t *testing.T) {
 
 func TestInsightsCSV(t *testing.T) {
 	t.Parallel()
-	o, _ := busyOffice(t)
+	o, _ := busyEnvironment(t)
 	page := o.at("/insights.csv?channel=sms")
 	require.Equal(t, "text/csv; charset=utf-8", page.Header.Get("Content-Type"))
 	rows, err := csv.NewReader(strings.NewReader(page.Body)).ReadAll()
@@ -201,7 +201,7 @@ func TestInsightsCSV(t *testing.T) {
 // TestInsightConversationsByPages pages through a list to its end and back.
 func TestInsightConversationsByPages(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	for i := range 120 {
 		o.runs(time.Now().Add(-time.Duration(i+1)*time.Minute), conversation.StartCommand{Channel: conversation.ChannelWeb, Queue: "support"})
 	}
@@ -247,7 +247,7 @@ func (refusing) Send(context.Context, string, conversation.Command) (conversatio
 // TestARefusedAcceptOfAPageIsInTheInsights has alice accept on her desk before her wrap-up is complete.
 func TestARefusedAcceptOfAPageIsInTheInsights(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	sid := o.runs(time.Now().Add(-time.Minute), conversation.StartCommand{Channel: conversation.ChannelWeb, Queue: "support"})
 	server := httptest.NewServer(web.New(o.desk, commands.New(refusing{}, o.desk, nil), site.Options{Demo: true}).Handler())
 	t.Cleanup(server.Close)

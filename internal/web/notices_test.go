@@ -17,13 +17,13 @@ import (
 
 // unfolding is a conversation that follows the real rules and is synced to the desk step by step.
 type unfolding struct {
-	o        *office
+	o        *environment
 	state    conversation.State
 	settings conversation.Settings
 	at       time.Time
 }
 
-func (o *office) unfolds(customer string, change ...func(*conversation.Settings)) *unfolding {
+func (o *environment) unfolds(customer string, change ...func(*conversation.Settings)) *unfolding {
 	o.t.Helper()
 	u := &unfolding{o: o, settings: conversation.DefaultSettings(), at: time.Now().Add(-time.Minute)}
 	u.settings.MessagingTransfers = true
@@ -71,7 +71,7 @@ func (u *unfolding) acceptedBy(agent string) *unfolding {
 	return u.offered(agent).does(conversation.AcceptCommand{Agent: agent})
 }
 
-func (o *office) reads(b identitytest.Browser, path string) string {
+func (o *environment) reads(b identitytest.Browser, path string) string {
 	o.t.Helper()
 	page := o.open(b, path)
 	require.Equal(o.t, http.StatusOK, page.Status, page.Body)
@@ -81,7 +81,7 @@ func (o *office) reads(b identitytest.Browser, path string) string {
 // TestTheSenderReadsWhatBecameOfATransfer checks every page, the list, and the conversation.
 func TestTheSenderReadsWhatBecameOfATransfer(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	alice := o.signedIn(url.Values{"agent": {"alice"}})
 	u := o.unfolds("Crystal Minh").acceptedBy("alice").does(conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}})
 	sid := u.state.Conversation
@@ -120,7 +120,7 @@ func TestTheSenderReadsWhatBecameOfATransfer(t *testing.T) {
 // conversation.
 func TestASupervisorWhoSendsIsNotifiedOnEveryPage(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	u := o.unfolds("Crystal Minh", func(s *conversation.Settings) { s.Unanswered = conversation.UnansweredSender }).
 		acceptedBy("carol").does(conversation.TransferCommand{From: "carol", To: conversation.Target{Agent: "bob"}}).
 		offered("bob").does(conversation.DeclineCommand{Agent: "bob", Reason: "no <idea>"})
@@ -134,7 +134,7 @@ func TestASupervisorWhoSendsIsNotifiedOnEveryPage(t *testing.T) {
 // TestAMissedOfferIsExplained: the notice stays until the agent is available again or dismisses it.
 func TestAMissedOfferIsExplained(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	alice, another := o.signedIn(url.Values{"agent": {"alice"}}), o.signedIn(url.Values{"agent": {"alice"}})
 	const why = "You missed an offer from <b><bdi>Crystal Minh</bdi></b>"
 	for _, answer := range []string{"available", "dismiss"} {
@@ -157,7 +157,7 @@ func TestAMissedOfferIsExplained(t *testing.T) {
 // panel opens and when it closes.
 func TestTheTransferPanelKeepsTheHistoryThatIsShown(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	_, err := desk.SetSettings(t.Context(), o.desk, "carol", func(s *conversation.Settings) { s.MessagingTransfers = true })
 	require.NoError(t, err)
 	alice := o.signedIn(url.Values{"agent": {"alice"}})

@@ -28,7 +28,7 @@ func rowsOf(body string) (sids []string) {
 // filters.
 func TestSupervisorsSearchConversations(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	began := time.Now().Add(-time.Hour)
 	start := func(name, address string) conversation.StartCommand {
 		return conversation.StartCommand{Channel: conversation.ChannelSMS, Queue: "support", Customer: conversation.Customer{Name: name, Address: address}}
@@ -81,7 +81,7 @@ func TestSupervisorsSearchConversations(t *testing.T) {
 // begin.
 func TestConversationsArePaged(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	customer := conversation.Customer{Name: "Crystal"}
 	for i := range 120 {
 		o.runs(time.Now().Add(-time.Duration(i+1)*time.Minute), conversation.StartCommand{Channel: conversation.ChannelWeb, Queue: "support", Customer: customer})
@@ -108,7 +108,7 @@ func TestConversationsArePaged(t *testing.T) {
 // TestSearchesAreLogged: the security log records who searched, but not the search text.
 func TestSearchesAreLogged(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	o.at("/conversations")
 	require.NotContains(t, o.log.String(), "event=search")
 	o.at("/conversations?search=quetzalcoatl")

@@ -8,16 +8,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity"
@@ -54,7 +55,7 @@ type pages struct {
 // servePages starts the server. The options may depend on its address.
 func servePages(t *testing.T, options func(address string) site.Options) *pages {
 	t.Helper()
-	d, err := desk.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
+	d, err := desk.Open(t.Context(), desktest.SQLite(t), desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	_, err = desk.SeedDemo(t.Context(), d)
@@ -162,7 +163,7 @@ func TestSignInToDemoIsRefused(t *testing.T) {
 		sentence string
 	}{
 		{"an agent isn't an administrator", url.Values{"administrator": {"alice"}}, http.StatusForbidden, "Only a supervisor"},
-		{"somebody who isn't there", url.Values{"agent": {"mallory"}}, http.StatusUnprocessableEntity, "no such agent"},
+		{"an unknown agent", url.Values{"agent": {"mallory"}}, http.StatusUnprocessableEntity, "no such agent"},
 		{"nobody", nil, http.StatusUnprocessableEntity, "no such agent"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -308,7 +309,7 @@ func TestCookiesOverTLS(t *testing.T) {
 		p := servePages(t, func(string) site.Options { return o })
 		var w *httptest.ResponseRecorder
 		if path == "/chat/start" {
-			handler := web.New(p.desk, commands.New(begins{}, p.desk, nil), o).Handler()
+			handler := web.New(p.desk, commands.New(begins{desk: p.desk}, p.desk, nil), o).Handler()
 			w = askFrom(t, handler, "127.0.0.1:4000", http.MethodPost, path, "", url.Values{"name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}})
 		} else {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1"+path, strings.NewReader("agent=alice"))
@@ -345,11 +346,28 @@ func TestCookiesOverTLS(t *testing.T) {
 	}
 }
 
-// begins starts every conversation.
-type begins struct{ closed }
+// begins starts every conversation, and syncs it to the desk.
+type begins struct {
+	closed
+	desk *desk.Desk
+}
 
-func (begins) Start(_ context.Context, start conversation.StartCommand) (string, error) {
-	return start.Conversation, nil
+func (b begins) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
+	var state conversation.State
+	query, err := state.Ask(start, time.Now())
+	if err != nil {
+		return "", err
+	}
+	facts, err := desk.ReadFacts(ctx, b.desk, *query)
+	if err != nil {
+		return "", err
+	}
+	started, err := state.Apply(start, &facts, time.Now())
+	if err != nil {
+		return "", err
+	}
+	_, err = desk.Sync(ctx, b.desk, state.Snapshot(started.Events, started.Notes))
+	return start.Conversation, err
 }
 
 func TestRoleIsTheDesks(t *testing.T) {
@@ -435,7 +453,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 		require.Equal(t, http.StatusForbidden, page.Status)
 		require.Contains(t, page.Body, "mallory")
 		require.Contains(t, page.Body, "Dora D.")
-		require.Contains(t, page.Body, "to sign in as somebody else")
+		require.Contains(t, page.Body, "to sign in with another account")
 		p.requireOut(b)
 	})
 	t.Run("another account under the same name is refused until it is released", func(t *testing.T) { //nolint:paralleltest // see above
@@ -547,7 +565,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 		page := p.open(begun, "/sign-in/callback?"+url.Values{"state": {state}, "code": {"x"}}.Encode())
 		require.Equal(t, http.StatusServiceUnavailable, page.Status)
 		require.Contains(t, page.Body, "be reached now. Try again")
-		require.Contains(t, p.log.String(), "The OpenID provider can't be reached")
+		require.Contains(t, p.log.String(), "OpenID provider unreachable")
 
 		provider, err = program.Start(t.Context(), o)
 		require.NoError(t, err)

@@ -18,15 +18,15 @@ import (
 	"github.com/baton-transfers/baton/internal/web/site"
 )
 
-// officeAt returns an office whose clock shows now.
-func officeAt(t *testing.T, now time.Time) *office {
+// environmentAt returns an environment whose clock shows now.
+func environmentAt(t *testing.T, now time.Time) *environment {
 	t.Helper()
 	p := servePages(t, func(string) site.Options { return site.Options{Demo: true, Now: func() time.Time { return now }} })
-	return &office{p, p.signedIn(url.Values{"administrator": {"carol"}})}
+	return &environment{p, p.signedIn(url.Values{"administrator": {"carol"}})}
 }
 
 // livesIn sets the zone cookie as the page's script does.
-func (o *office) livesIn(zone string) { o.browser.SetCookie(o.URL, "baton_zone", zone) }
+func (o *environment) livesIn(zone string) { o.browser.SetCookie(o.URL, "baton_zone", zone) }
 
 var (
 	zoneOfPage   = regexp.MustCompile(`Days begin and end in (.+?); the first`)
@@ -36,7 +36,7 @@ var (
 // TestInsightsHaveTheReadersDays checks days of 23, 24 and 25 hours in zones around the world.
 func TestInsightsHaveTheReadersDays(t *testing.T) {
 	t.Parallel()
-	o := officeAt(t, time.Date(2026, time.March, 30, 22, 30, 0, 0, time.UTC))
+	o := environmentAt(t, time.Date(2026, time.March, 30, 22, 30, 0, 0, time.UTC))
 	began := []string{
 		"2026-03-28T18:29:00Z", "2026-03-28T18:30:00Z", "2026-03-28T22:59:00Z", "2026-03-28T23:00:00Z", "2026-03-29T06:59:00Z", "2026-03-29T07:00:00Z",
 		"2026-03-29T18:29:00Z", "2026-03-29T18:30:00Z", "2026-03-29T21:59:00Z", "2026-03-29T22:00:00Z",
@@ -106,7 +106,7 @@ func TestInsightsHaveTheReadersDays(t *testing.T) {
 // TestZonesThatAreNone sends invalid zone names and requires that the page says that the days are those of UTC.
 func TestZonesThatAreNone(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	signedIn := cookie(o.send(identitytest.NewBrowser(o.URL), "/sign-in", url.Values{"administrator": {"carol"}}))
 	for _, zone := range []string{
 		"", "Local", "../../etc/localtime", "..", "/etc/localtime", "Europe/../Asia/Tokyo", "Europe/Nowhere", "Europe", "right/Europe/Berlin", "posix/Europe/Berlin",
@@ -128,7 +128,7 @@ func TestZonesThatAreNone(t *testing.T) {
 // TestAgesWithoutScripts: without scripts, ages are as of the request, with the exact time beside them.
 func TestAgesWithoutScripts(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	began := time.Now().Add(-3*time.Minute - 5*time.Second)
 	sid := o.runs(began, conversation.StartCommand{Channel: conversation.ChannelWeb, Queue: "support"})
 	title := `datetime="` + began.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano) + `" title="` + began.UTC().Format("2 Jan 15:04:05 UTC") + `"`
@@ -142,7 +142,7 @@ func TestAgesWithoutScripts(t *testing.T) {
 // TestADayThatAZoneSkippedIsNamed requests 30 December 2011 in Samoa, which that zone skipped.
 func TestADayThatAZoneSkippedIsNamed(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newEnvironment(t)
 	o.livesIn("Pacific/Apia")
 	for days, said := range map[string]string{
 		"from=2011-12-30&to=2011-12-30": "There was no such day in Pacific/Apia, where the calendar skipped it: choose another one.",

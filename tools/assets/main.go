@@ -1,6 +1,6 @@
 // Command assets copies the npm libraries of the pages and their tests, each with its licence, to the folders from
-// which they are embedded. It installs exactly what internal/web/assets/package-lock.json specifies into a temporary folder,
-// and runs no script of any package. `make assets` runs it, and `make drift` compares. It is a separate module
+// which they are embedded. It installs exactly what internal/web/assets/package-lock.json specifies into a temporary
+// folder, and runs no script of any package. `make assets` runs it, and `make drift` compares. It is a separate module
 // because building Baton does not need it.
 package main
 

@@ -1,11 +1,14 @@
 #!/bin/sh
 # The fast lane before a commit: the tests that need no server, browser or PostgreSQL, with fewer cases of those that
-# try many, and the linters of the packages that differ from the main branch. `make test` and `make lint` do all.
+# try many, the check of prose, and the linters of the packages that differ from the main branch. `make test` and
+# `make lint` do all.
 set -eu
 cd "$(dirname "$0")/../.."
 
 go test -short ./conversation/... ./activities/... ./workflows/... ./desk/... ./internal/sqldb/... ./internal/insights/... \
 	./batontest/... ./codec/... ./internal/codecserver/... ./internal/httpapi/... ./internal/web/...
+
+tools/prose/prose.sh
 
 # Without a remote, and on the main branch itself, only what is not committed differs.
 base=$(git merge-base HEAD origin/main 2>/dev/null || git merge-base HEAD main 2>/dev/null || git rev-parse HEAD)

@@ -1,5 +1,5 @@
-// Command layout prints the size of each package of a module: lines of Go without tests, and the type with the most methods.
-// It marks packages and types above the bounds of AGENTS.md.
+// Command layout prints the size of each package of a module: lines of Go without tests, and the type with the most
+// methods. It marks packages and types above the bounds of AGENTS.md.
 //
 // The argument is the module's folder, by default the current one. Folders with a go.mod of their own are left out.
 package main

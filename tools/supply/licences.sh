@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes docs/licences.md: what the three programs are made of, and by which licences. Fails where one is none of
-# those that may be used; `make licences` runs it. Where a licence stands on the web isn't asked: that would be
+# those that may be used; `make licences` runs it. The web address of a licence isn't looked up: that would be
 # another answer without a network.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -94,7 +94,7 @@ func (s *Server) once(c *Call) (any, error) {
 	kept := desk.Answer{Request: c.asked, Status: c.route.Status, ETag: c.w.Header().Get("ETag"), Body: string(body)}
 	if err := desk.KeepAnswer(c.Ctx, s.desk, key, kept); err != nil {
 		// The request was carried out, and a repeat has no second effect.
-		s.log.ErrorContext(c.Ctx, "An answer could not be kept", "route", c.route.String(), "error", err)
+		s.log.ErrorContext(c.Ctx, "answer not kept", "route", c.route.String(), "error", err)
 	}
 	return json.RawMessage(body), nil
 }
@@ -115,7 +115,7 @@ func (s *Server) carryOut(c *Call) (any, error) {
 	case errors.Is(err, desk.ErrDoneBefore):
 		return s.afterwards(c)
 	case refused && refusal.Details.Field == "command_id":
-		return nil, unknownOutcome(c, "Whether this request was carried out can't be told any more")
+		return nil, unknownOutcome(c, "Whether this request was carried out is no longer known")
 	}
 	return reply, err
 }
@@ -147,6 +147,6 @@ func (s *Server) forget(c *Call, key string, refused error) {
 		return
 	}
 	if err := desk.DropAnswer(c.Ctx, s.desk, key); err != nil {
-		s.log.WarnContext(c.Ctx, "A refused request could not be forgotten", "route", c.route.String(), "error", err)
+		s.log.WarnContext(c.Ctx, "refused request not forgotten", "route", c.route.String(), "error", err)
 	}
 }

@@ -28,7 +28,7 @@ func (s *Server) serve(route Route) http.Handler {
 func (s *Server) run(c *Call) (reply any, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			s.log.ErrorContext(c.Ctx, "A request has failed by a fault of Baton's", "route", c.route.String(), "stack", string(debug.Stack()))
+			s.log.ErrorContext(c.Ctx, "request panicked", "route", c.route.String(), "stack", string(debug.Stack()))
 			reply, err = nil, errors.New("a fault")
 		}
 	}()
@@ -95,7 +95,7 @@ func (s *Server) write(c *Call, reply any, err error) {
 	if err != nil {
 		p := problemOf(err, c.route)
 		if p.Status >= http.StatusInternalServerError && c.Request.Context().Err() == nil {
-			s.log.ErrorContext(c.Ctx, "A request could not be answered", "route", c.route.String(), "status", p.Status, "error", err)
+			s.log.ErrorContext(c.Ctx, "request failed", "route", c.route.String(), "status", p.Status, "error", err)
 		}
 		header.Del("ETag")
 		if p.RetryAfter > 0 {

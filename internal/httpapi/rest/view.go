@@ -175,8 +175,8 @@ func (c *Call) Details(v *View) (desk.Details, error) {
 	return details, err
 }
 
-// Reader returns the desk's reader for a caller whom [Call.MayRead] has admitted. It depends on the conversation's state,
-// since the desk's own record may lag.
+// Reader returns the desk's reader for a caller whom [Call.MayRead] has admitted. It depends on the conversation's
+// state, since the desk's own record may lag.
 func (v *View) Reader() desk.Reader {
 	if v.Turn.Whole() {
 		return desk.AsSystem()

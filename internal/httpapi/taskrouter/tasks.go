@@ -160,7 +160,7 @@ func listTasks(c *rest.Call) (any, error) {
 	}
 	labels, failed := desk.LabelsOf(c.Ctx, c.Desk, found.Entries)
 	answer := rest.List(c, page, found, func(task desk.Task) rest.Whole[taskmodel.TaskrouterV1Task] {
-		model, err := tasks.Labelled(c, task, labels[task.SID])
+		model, err := tasks.Labeled(c, task, labels[task.SID])
 		if err != nil {
 			failed = err
 		}

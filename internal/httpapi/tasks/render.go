@@ -19,11 +19,11 @@ func Model(c *rest.Call, task desk.Task) (taskmodel.TaskrouterV1Task, error) {
 	if err != nil {
 		return taskmodel.TaskrouterV1Task{}, err
 	}
-	return Labelled(c, task, labels)
+	return Labeled(c, task, labels)
 }
 
-// Labelled returns a task in the form of TaskRouter, with labels that are known already.
-func Labelled(c *rest.Call, task desk.Task, labels desk.Labels) (taskmodel.TaskrouterV1Task, error) {
+// Labeled returns a task in the form of TaskRouter, with labels that are known already.
+func Labeled(c *rest.Call, task desk.Task, labels desk.Labels) (taskmodel.TaskrouterV1Task, error) {
 	attributes := []byte("{}")
 	if len(task.Attributes) > 0 {
 		var err error

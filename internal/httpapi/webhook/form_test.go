@@ -14,7 +14,7 @@ import (
 )
 
 // tellEverything causes every kind of event at least once, between alice of the queue support and bob.
-func tellEverything(h *house) *thread {
+func tellEverything(h *environment) *thread {
 	h.t.Helper()
 	must := func(err error) {
 		h.t.Helper()
@@ -74,7 +74,7 @@ var (
 
 func TestEveryEvent(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	rec := newReceiver(t, h, nil)
 	account := h.callback(rec.URL + "/events?source=baton")
 	th := tellEverything(h)
@@ -171,7 +171,7 @@ func requireParameters(t *testing.T, n notice, expected map[string]string) {
 
 func TestActivityOfTheEvent(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	rec := newReceiver(t, h, nil)
 	lunch, err := desk.AddActivity(h.ctx(), h.Desk, "Lunch", false)
 	require.NoError(t, err)
@@ -198,7 +198,7 @@ func TestActivityOfTheEvent(t *testing.T) {
 
 func TestWorkflowOfTheTask(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	rec := newReceiver(t, h, nil)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	refunds, err := desk.SaveWorkflow(h.ctx(), h.Desk, desk.Workflow{

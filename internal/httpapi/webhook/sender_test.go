@@ -26,7 +26,7 @@ func of(r *http.Request, th *thread) bool { return th.state.Task(r.PostForm.Get(
 
 func TestOrderOutlivesAFailure(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	var failures atomic.Int32
 	rec := newReceiver(t, h, func(*http.Request) int {
@@ -52,7 +52,7 @@ func TestOrderOutlivesAFailure(t *testing.T) {
 
 func TestSlowReceiverDelaysNoOther(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	slow := &thread{h: h}
 	answered := make(chan struct{})
@@ -68,17 +68,17 @@ func TestSlowReceiverDelaysNoOther(t *testing.T) {
 	eventually(t, func() bool { return len(rec.about(slow)) == 1 }, "the slow one is under way")
 	for range 3 {
 		th := h.start("support")
-		eventually(t, func() bool { return len(rec.about(th)) == 2 }, "others are told, one event after the other")
+		eventually(t, func() bool { return len(rec.about(th)) == 2 }, "others receive events, one event after the other")
 	}
 	require.Len(t, rec.about(slow), 1)
 	close(answered)
-	eventually(t, func() bool { return h.pending() == 0 }, "it goes on where it was")
+	eventually(t, func() bool { return h.pending() == 0 }, "it continues where it was")
 	require.Equal(t, []string{"task.created", "task-queue.entered"}, rec.about(slow))
 }
 
 func TestNextEventWaitsForNoTick(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	rec := newReceiver(t, h, nil)
 	h.callback(rec.URL)
@@ -89,7 +89,7 @@ func TestNextEventWaitsForNoTick(t *testing.T) {
 
 func TestReceiverDownAndBack(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	rec := newReceiver(t, h, nil)
 	down := httptest.NewServer(http.NotFoundHandler())
@@ -109,7 +109,7 @@ func TestReceiverDownAndBack(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	rec := newReceiver(t, h, func(r *http.Request) int {
 		<-r.Context().Done() // until the sender closes the connection
@@ -124,7 +124,7 @@ func TestTimeout(t *testing.T) {
 
 func TestEndlessAnswer(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
@@ -141,7 +141,7 @@ func TestEndlessAnswer(t *testing.T) {
 
 func TestSenderThatEndsLeavesTheRest(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	var hangs atomic.Bool
 	hangs.Store(true)
@@ -168,7 +168,7 @@ func TestSenderThatEndsLeavesTheRest(t *testing.T) {
 
 func TestGivenUpAndDeliveredAgain(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	var broken atomic.Bool
 	broken.Store(true)
@@ -212,7 +212,7 @@ func TestRedirects(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newEnvironment(t)
 			require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 			rec := newReceiver(t, h, nil)
 			entrance := httptest.NewServer(http.RedirectHandler(rec.URL, test.status))
@@ -230,7 +230,7 @@ func TestRedirects(t *testing.T) {
 	}
 	t.Run("one that never ends", func(t *testing.T) {
 		t.Parallel()
-		h := newHouse(t)
+		h := newEnvironment(t)
 		require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 		carousel := httptest.NewServer(http.RedirectHandler("/", http.StatusTemporaryRedirect))
 		t.Cleanup(carousel.Close)
@@ -243,7 +243,7 @@ func TestRedirects(t *testing.T) {
 
 func TestPrivateAddress(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	rec := newReceiver(t, h, nil)
 	named, err := url.Parse(rec.URL)
@@ -268,7 +268,7 @@ func TestPrivateAddress(t *testing.T) {
 
 func TestRedirectToPrivateAddress(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	entrance := httptest.NewServer(http.RedirectHandler("http://169.254.169.254/latest/meta-data", http.StatusTemporaryRedirect))
 	t.Cleanup(entrance.Close)
@@ -284,7 +284,7 @@ func TestNoProxy(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { proxied.Store(true) }))
 	t.Cleanup(proxy.Close)
 	t.Setenv("HTTP_PROXY", proxy.URL)
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	h.callback("http://192.0.2.1/events")
 	h.start("support")
@@ -296,7 +296,7 @@ func TestNoProxy(t *testing.T) {
 // After any failure, the log contains neither the secret parts of the receiver's URL nor the content of the event.
 func TestLogKeepsSecrets(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	teapot := newReceiver(t, h, func(r *http.Request) int {
 		if r.PostForm.Get("EventType") == "task.canceled" {
 			panic(http.ErrAbortHandler) // breaks the connection off
@@ -353,7 +353,7 @@ func TestFailures(t *testing.T) {
 // one, loses no event.
 func TestSecretOfItsOwn(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnvironment(t)
 	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
 	rec := newReceiver(t, h, nil)
 	account := h.callback(rec.URL)

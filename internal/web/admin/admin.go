@@ -155,12 +155,12 @@ func changedOrNot(v *site.Visit, err error, address, said string, again func(sta
 	}
 	e := typed(v)
 	e.about = fieldOf(err)
-	e.refused = labelled(message, e.about)
+	e.refused = labeled(message, e.about)
 	return again(status, e)
 }
 
-// labelled removes the desk's name of the field from the message, because the page labels the field differently.
-func labelled(message, field string) string {
+// labeled removes the desk's name of the field from the message, because the page labels the field differently.
+func labeled(message, field string) string {
 	if field == "" || len(message) < len(field) || !strings.EqualFold(message[:len(field)], field) {
 		return message
 	}

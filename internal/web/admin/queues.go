@@ -119,7 +119,7 @@ func (e edit) queue() (desk.QueueChange, error) {
 	switch e.Value("members") {
 	case byExpression:
 		if strings.TrimSpace(e.Value("target_workers")) == "" {
-			return change, wrong("target_workers", "write the expression, or name the members by hand")
+			return change, wrong("target_workers", "write the expression, or choose the members")
 		}
 		if e.changed("members") {
 			change.TargetWorkers = new(strings.TrimSpace(e.Value("target_workers")))
@@ -132,7 +132,7 @@ func (e edit) queue() (desk.QueueChange, error) {
 		}
 		change.Join, change.Leave = e.chosen("agent")
 	default:
-		return change, wrong("members", "choose how the queue gets its members: by hand or by an expression")
+		return change, wrong("members", "choose how the queue gets its members: one by one or by an expression")
 	}
 	return change, nil
 }

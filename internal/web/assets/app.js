@@ -251,7 +251,7 @@ import { begin, draw } from "./queue.js";
     if (detail.xhr.kind === "action") failed("");
     later();
   });
-  document.addEventListener("htmx:sseError", later); // it may also be that somebody has been signed out
+  document.addEventListener("htmx:sseError", later); // it may also be that the agent has been signed out
   document.addEventListener("htmx:sseOpen", () => connection(false));
   document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 
@@ -268,7 +268,7 @@ import { begin, draw } from "./queue.js";
     const open = tasks.findIndex((task) => task.getAttribute("aria-current") === "true");
     (tasks[open + step] ?? tasks[open < 0 ? 0 : open])?.click();
   }
-  let entered = false; // Enter is down, and begins no line, whatever makes a text of it
+  let entered = false; // Enter is down, and begins no line, regardless of what makes a text of it
   document.addEventListener("keyup", () => { entered = false; });
   document.addEventListener("beforeinput", (event) => { if (entered && event.inputType === "insertLineBreak") event.preventDefault(); });
   document.addEventListener("keydown", (event) => {

@@ -55,7 +55,7 @@ func Handler(log *slog.Logger) http.Handler {
 		content, err := files.ReadFile(path.Clean(name))
 		if err != nil || !served[path.Ext(name)] {
 			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrInvalid) {
-				log.ErrorContext(r.Context(), "An asset can't be read", "error", err)
+				log.ErrorContext(r.Context(), "asset not read", "error", err)
 			}
 			http.Error(w, "There is no such file.", http.StatusNotFound)
 			return

@@ -82,8 +82,8 @@ func (c chat) Conversation() desk.Conversation { return c.Thread.Conversation }
 
 func showChat(v *site.Visit) error { return respondChat(v, http.StatusOK, "", chat{}) }
 
-// respondChat responds with the customer's page. refused is the reason why a form was refused, "" for none; body holds its
-// values.
+// respondChat responds with the customer's page. refused is the reason why a form was refused, "" for none; body holds
+// its values.
 func respondChat(v *site.Visit, status int, refused string, body chat) error {
 	if sid := v.Customers.GetString(v.Ctx, keyConversation); sid != "" {
 		window, err := v.Window(sid)

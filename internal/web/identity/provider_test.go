@@ -141,11 +141,11 @@ func TestSignInIsRefused(t *testing.T) {
 		{"nothing was begun", "alice", nil, func(p *Pending, q url.Values) { *p = Pending{}; q.Del("state") }, FaultVisitor, "not the sign-in that you began"},
 		{"another provider answers", "alice", nil, func(_ *Pending, q url.Values) { q.Set("iss", "https://evil.example") }, FaultSetup, "another provider"},
 		{"a code that was never given", "alice", nil, func(_ *Pending, q url.Values) { q.Set("code", "made-up") }, FaultVisitor, "Begin again"},
-		{"somebody who has only the code", "alice", nil, func(p *Pending, _ url.Values) { p.Verifier = oauth2.GenerateVerifier() }, FaultVisitor, "Begin again"},
+		{"a person who has only the code", "alice", nil, func(p *Pending, _ url.Values) { p.Verifier = oauth2.GenerateVerifier() }, FaultVisitor, "Begin again"},
 		{"another sign-in's answer", "alice", nil, func(p *Pending, _ url.Values) { p.Nonce = "another" }, FaultVisitor, "another sign-in"},
 		{"an ID token that has expired", "alice", func(o *Options) { o.ClientID = "expired" }, nil, FaultVisitor, "expired"},
 		{"a wrong client secret", "alice", func(o *Options) { o.ClientSecret = "wrong" }, nil, FaultSetup, "BATON_OIDC_CLIENT_SECRET"},
-		{"a claim that isn't told", "alice", func(o *Options) { o.Claim = "nickname" }, nil, FaultSetup, "claim nickname is missing"},
+		{"a claim that isn't sent", "alice", func(o *Options) { o.Claim = "nickname" }, nil, FaultSetup, "claim nickname is missing"},
 		{"an e-mail address that isn't verified", "mallory", func(o *Options) { o.Claim = "email" }, nil, FaultDenied, "not verified"},
 		{"no e-mail address", "nobody", func(o *Options) { o.Claim = "email" }, nil, FaultSetup, "claim email is missing"},
 		{"another domain", "bob", func(o *Options) { o.Claim, o.Domain = "email", "example.com" }, nil, FaultDenied, "Only people of example.com"},
@@ -258,7 +258,7 @@ func TestAnswersOfOthersAreRefused(t *testing.T) {
 		}, FaultSetup, "can't trust"},
 		{"no ID token", "/oauth/token", func(_ *testing.T, _ Pending, answer map[string]any) { delete(answer, "id_token") }, FaultSetup, "scope openid"},
 		{"another access token", "/oauth/token", func(_ *testing.T, _ Pending, answer map[string]any) { answer["access_token"] = "another" }, FaultSetup, "don't belong together"},
-		{"somebody else's claims", "/userinfo", func(_ *testing.T, _ Pending, answer map[string]any) { answer["sub"] = "id-bob" }, FaultSetup, "different people"},
+		{"another person's claims", "/userinfo", func(_ *testing.T, _ Pending, answer map[string]any) { answer["sub"] = "id-bob" }, FaultSetup, "different people"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -136,7 +136,7 @@ func (p *Provider) named(claims map[string]json.RawMessage) (string, error) {
 	var name string
 	if told := claims[p.options.Claim]; told == nil || json.Unmarshal(told, &name) != nil || name == "" {
 		return "", setup(fmt.Errorf("there is no claim %s", p.options.Claim),
-			"The provider has not told your name: the claim "+p.options.Claim+" is missing. Tell your administrator, who can let Baton have it, or choose another with BATON_OIDC_CLAIM.")
+			"The provider did not send your name: the claim "+p.options.Claim+" is missing. Tell your administrator, who can let Baton have it, or choose another with BATON_OIDC_CLAIM.")
 	}
 	if p.options.Claim == "email" && !verified(claims["email_verified"]) {
 		return "", denied(errors.New("the e-mail address isn't verified"), "The provider has not verified your e-mail address. Have it verified there, then sign in again.")

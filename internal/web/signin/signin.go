@@ -314,10 +314,10 @@ func signInFailed(v *site.Visit, err error, next string) error {
 		status, reason = http.StatusForbidden, "denied"
 	case identity.FaultProvider:
 		status, outcome, reason = http.StatusServiceUnavailable, seclog.Failed, "provider unavailable"
-		v.Log.WarnContext(v.Ctx, "The OpenID provider can't be reached", "error", err)
+		v.Log.WarnContext(v.Ctx, "OpenID provider unreachable", "error", err)
 	case identity.FaultSetup:
 		status, outcome, reason = http.StatusBadGateway, seclog.Failed, "provider's answer not usable"
-		v.Log.ErrorContext(v.Ctx, "The OpenID provider's answer is of no use", "error", err)
+		v.Log.ErrorContext(v.Ctx, "OpenID provider's response unusable", "error", err)
 	}
 	v.Security.Write(v.Ctx, seclog.Entry{Event: seclog.SignIn, Outcome: outcome, Reason: reason})
 	return signInPage(v, status, failed.Sentence, next, nil)

@@ -51,6 +51,9 @@ type Options struct {
 	DemoOff bool
 	// Idle is how long a session lasts without a request that the person made; zero means [DefaultIdle].
 	Idle time.Duration
+	// Beat is the interval of keep-alive comments in a stream, at which the stream's session is checked as well; zero
+	// means [DefaultBeat].
+	Beat time.Duration
 	// Now is the clock for idle times and for the periods of insights; nil means the system clock.
 	Now func() time.Time
 	// TemporalUI is the address of the namespace's page in the Temporal Web UI, to which a conversation's workflow
@@ -74,6 +77,7 @@ type Site struct {
 	routes  []Route
 	pages   map[string]*template.Template
 	idle    time.Duration
+	beat    time.Duration
 	guard   *http.CrossOriginProtection
 	streams *streams
 }
@@ -88,7 +92,8 @@ func New(d *desk.Desk, conversations *commands.Sender, options Options, routes [
 		pages: templates.Parse(), Live: live.New(d, options.Logger), guard: http.NewCrossOriginProtection(),
 		streams: newStreams(), routes: routes,
 	}
-	s.Security, s.idle, s.Now = seclog.New(options.Logger), cmp.Or(options.Idle, DefaultIdle), options.Now
+	s.Security, s.Now = seclog.New(options.Logger), options.Now
+	s.idle, s.beat = cmp.Or(options.Idle, DefaultIdle), cmp.Or(options.Beat, DefaultBeat)
 	if s.Now == nil {
 		s.Now = time.Now
 	}
@@ -257,7 +262,7 @@ func (s *Site) Supervisors(next http.Handler) http.Handler {
 
 func (s *Site) sessionFailed(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, context.Canceled) {
-		s.Log.ErrorContext(r.Context(), "A session could not be read or kept", "error", err)
+		s.Log.ErrorContext(r.Context(), "session not read or stored", "error", err)
 	}
 	http.Error(w, "Baton can't reach its records now. Try again in a moment.", http.StatusServiceUnavailable)
 }

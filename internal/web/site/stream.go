@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// beat is the interval of keep-alive comments, so that no proxy closes an idle stream.
-	beat = 15 * time.Second
+	// DefaultBeat is a [Options.Beat] at which no proxy closes an idle stream.
+	DefaultBeat = 15 * time.Second
 	// writeWithin is the timeout for writing a few bytes to a browser.
 	writeWithin = 10 * time.Second
 	// calm is the minimum time between two change events on a page of all conversations.
@@ -27,7 +27,7 @@ func (v *Visit) Stream(key string, w *live.Page, following func() (map[string]bo
 	defer v.Live.Leave(w)
 	leave, ok := v.streams.enter(key)
 	if !ok {
-		RetryAfter(v.W, beat) // by then an abandoned stream has ended
+		RetryAfter(v.W, v.beat) // by then an abandoned stream has ended
 		return Mistake(http.StatusTooManyRequests, "Too many pages are open: close some of them, then load this one again.")
 	}
 	defer leave()
@@ -51,7 +51,7 @@ func (v *Visit) Stream(key string, w *live.Page, following func() (map[string]bo
 	if !send("retry: 1000\n") {
 		return nil
 	}
-	beats := time.NewTicker(beat)
+	beats := time.NewTicker(v.beat)
 	defer beats.Stop()
 	w.Wake()
 	for {

@@ -264,7 +264,7 @@ func fail(v *Visit, r Route, err error) {
 		status, message = http.StatusUnauthorized, "You are signed out: sign in again, then send it."
 	}
 	if status == http.StatusInternalServerError && v.R.Context().Err() == nil {
-		v.Log.ErrorContext(v.Ctx, "A page has failed", "route", r.String(), "error", err)
+		v.Log.ErrorContext(v.Ctx, "page failed", "route", r.String(), "error", err)
 	}
 	if r.Part {
 		v.W.Header().Set(headerReswap, "none") // htmx keeps the current page
@@ -274,7 +274,7 @@ func fail(v *Visit, r Route, err error) {
 		return
 	}
 	if err := v.Render(status, "sorry", Page{Title: "Sorry", Body: message}); err != nil {
-		v.Log.ErrorContext(v.Ctx, "The page of an error has failed", "route", r.String(), "error", err)
+		v.Log.ErrorContext(v.Ctx, "error page failed", "route", r.String(), "error", err)
 		http.Error(v.W, message, status)
 	}
 }
@@ -308,7 +308,7 @@ func LocalPath(address string) string {
 func guarded(v *Visit, r Route) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			v.Log.ErrorContext(v.Ctx, "A page has failed by a fault of Baton's", "route", r.String(), "stack", string(debug.Stack()))
+			v.Log.ErrorContext(v.Ctx, "page panicked", "route", r.String(), "stack", string(debug.Stack()))
 			err = errors.New("a fault")
 		}
 	}()

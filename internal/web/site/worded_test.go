@@ -2,7 +2,6 @@ package site
 
 import (
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -11,12 +10,13 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
 // TestRefusalsNameAsThePageDoes checks refusals about agents and queues whose unique names the pages do not show.
 func TestRefusalsNameAsThePageDoes(t *testing.T) {
 	t.Parallel()
-	d, err := desk.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "desk.db"), desk.Options{})
+	d, err := desk.Open(t.Context(), desktest.SQLite(t), desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	josu, err := desk.RegisterAgent(t.Context(), d, desk.NewAgent{FriendlyName: "josü"})

@@ -70,7 +70,7 @@ func inWords(t desk.Thread, e conversation.Event) string {
 	case conversation.EventTaskCreated:
 		said = "A task in " + queue
 	case conversation.EventTaskUpdated:
-		said = "The task goes on" + why
+		said = "The task continues" + why
 		if e.To != (conversation.Target{}) {
 			said = "Moved to " + named.Target(e.To)
 		}

@@ -317,7 +317,7 @@ func (v *Evidence) presences() Row {
 	for _, a := range v.agents {
 		r.Looked++
 		if e := last[a.Name]; e != nil && e.Verdict == journal.Done && string(a.Presence) != e.Presence {
-			r.lose("%s is %s, and was told to be %s last", a.Name, a.Presence, e.Presence)
+			r.lose("%s is %s, and was last set to %s", a.Name, a.Presence, e.Presence)
 		}
 	}
 	return r
@@ -378,7 +378,7 @@ func (v *Evidence) messageOrder(r *Row, said map[string][]*journal.Entry) {
 		for i, later := range entries {
 			for _, earlier := range entries[:i] {
 				if earlier.Answered.Before(later.Sent) && numbers[earlier.Text] > numbers[later.Text] {
-					r.Mistake("%q stands after %q, which was said after it", earlier.Text, later.Text)
+					r.Mistake("%q is after %q, which was written after it", earlier.Text, later.Text)
 				}
 			}
 		}
@@ -532,7 +532,7 @@ func (v *Evidence) loads() Row {
 // capacities checks that agents had room for the tasks that a queue offered them. Tasks directed to one agent and
 // claimed tasks ignore the capacity. A match that was in flight when its agent left, and arrives after the agent
 // has come back, may exceed the capacity by one: the desk declines it for the agent, unless another command comes
-// first. Such a late offer is recognised by its task, which waited before the agent came.
+// first. Such a late offer is recognized by its task, which waited before the agent came.
 func (v *Evidence) capacities() Row {
 	r := Row{What: "offers within the agent's capacity"}
 	capacity := map[string]int{}

@@ -124,7 +124,7 @@ func TestTheCheckerCanFail(t *testing.T) {
 			made := v.feed[v.only()][event(v, conversation.EventTransferInitiated)]
 			v.feed[v.only()] = append(v.feed[v.only()], made)
 		}, "commands with their one effect", 0, 1, 0},
-		"an effect that nobody has asked for": {func(v *Evidence) {
+		"an effect without a command": {func(v *Evidence) {
 			v.feed[v.only()][1].By = "nobody"
 		}, "commands with their one effect", 0, 1, 0},
 		"a refused command with an effect": {func(v *Evidence) {
@@ -137,7 +137,7 @@ func TestTheCheckerCanFail(t *testing.T) {
 		"a conversation that isn't there": {func(v *Evidence) {
 			delete(v.feed, v.only())
 		}, "conversations begun", 1, 0, 0},
-		"a conversation that nobody has begun": {func(v *Evidence) {
+		"a conversation without a start": {func(v *Evidence) {
 			v.shown = append(v.shown, "CHffffffffffffffffffffffffffffffff")
 		}, "conversations begun", 0, 1, 0},
 		"a signal that isn't in the history": {func(v *Evidence) {
@@ -168,15 +168,15 @@ func TestTheCheckerCanFail(t *testing.T) {
 		"an event that is numbered as another": {func(v *Evidence) {
 			v.feed[v.only()][4].Number--
 		}, "events in the event log, without gaps", 1, 1, 0},
-		"an attribute that did not go along":  {func(v *Evidence) { v.tasks[v.only()][1].Attributes = nil }, "tasks with their conversation's attributes", 1, 0, 0},
-		"a match that is left over":           {func(v *Evidence) { v.counted["bob"] = 1 }, "agents who have what counts against them", 0, 1, 0},
-		"a task that waits for somebody free": {func(v *Evidence) { v.seen.Stranded = []error{errors.New("it waits")} }, "agents who have what counts against them", 1, 0, 0},
-		"an agent who is offered too much":    {func(v *Evidence) { v.plan.Agents[0].Capacity = 0 }, "offers within the agent's capacity", 0, 0, 1},
-		"a webhook that never came":           {func(v *Evidence) { v.Told = append(v.Told[:3], v.Told[4:]...) }, "webhooks delivered, in order", 1, 0, 0},
-		"a webhook before the one before it":  {func(v *Evidence) { v.Told[2], v.Told[3] = v.Told[3], v.Told[2] }, "webhooks delivered, in order", 0, 0, 1},
-		"a transfer that isn't counted":       {func(v *Evidence) { v.figures.Sent.Initiated, v.figures.Sent.Completed = 0, 0 }, "transfers in the insights", 3, 0, 0},
-		"a transfer that is counted twice":    {func(v *Evidence) { v.figures.Sent.Initiated, v.figures.Sent.Completed = 2, 2 }, "transfers in the insights", 0, 3, 0},
-		"an agent who isn't as they were told": {func(v *Evidence) {
+		"an attribute that did not go along": {func(v *Evidence) { v.tasks[v.only()][1].Attributes = nil }, "tasks with their conversation's attributes", 1, 0, 0},
+		"a match that is left over":          {func(v *Evidence) { v.counted["bob"] = 1 }, "agents who have what counts against them", 0, 1, 0},
+		"a task that waits for a free agent": {func(v *Evidence) { v.seen.Stranded = []error{errors.New("it waits")} }, "agents who have what counts against them", 1, 0, 0},
+		"an agent who is offered too much":   {func(v *Evidence) { v.plan.Agents[0].Capacity = 0 }, "offers within the agent's capacity", 0, 0, 1},
+		"a webhook that never came":          {func(v *Evidence) { v.Told = append(v.Told[:3], v.Told[4:]...) }, "webhooks delivered, in order", 1, 0, 0},
+		"a webhook before the one before it": {func(v *Evidence) { v.Told[2], v.Told[3] = v.Told[3], v.Told[2] }, "webhooks delivered, in order", 0, 0, 1},
+		"a transfer that isn't counted":      {func(v *Evidence) { v.figures.Sent.Initiated, v.figures.Sent.Completed = 0, 0 }, "transfers in the insights", 3, 0, 0},
+		"a transfer that is counted twice":   {func(v *Evidence) { v.figures.Sent.Initiated, v.figures.Sent.Completed = 2, 2 }, "transfers in the insights", 0, 3, 0},
+		"an agent who does not have the presence that was set": {func(v *Evidence) {
 			v.entries = append(v.entries, &journal.Entry{Name: plan.NamePresence, Agent: "bob", Presence: "available", Verdict: journal.Done})
 		}, "agents as they were last told to be", 1, 0, 0},
 	} {
@@ -211,7 +211,7 @@ func TestAStateThatNobodySawIsFound(t *testing.T) {
 	require.Equal(t, v.records[v.only()].Revision, states, "as many as there were commands")
 
 	_, err = brokenPast(v.records[v.only()], events(), func(string) bool { return false })
-	require.ErrorContains(t, err, "I3", "the customer's side was ended by nobody")
+	require.ErrorContains(t, err, "I3", "the customer's side ended without a command")
 
 	for i, e := range v.feed[v.only()] {
 		if e.Name == conversation.EventReservationWrapup && e.Agent == "alice" {

@@ -306,7 +306,7 @@ func remains(ctx context.Context, c *cli.Env, temporal client.Client, kept []his
 		remains = append(remains, fmt.Sprintf("%s, which Temporal deletes by %s (or now, with --histories)", counted(len(kept), "workflow history", "workflow histories"), cli.Moment(until)))
 	}
 	return append(remains, "backups of the desk and of Temporal, and Temporal's archive where one is set up, until you delete them",
-		"what webhooks have told their receivers"), nil
+		"what webhooks have sent to their receivers"), nil
 }
 
 func showErasure(w io.Writer, done erasure) {

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,21 +19,22 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/desk/desktest"
 )
 
-// house is a desk with its clock, and the log of its senders.
-type house struct {
+// environment is a desk with its clock, and the log of its senders.
+type environment struct {
 	t *testing.T
 	*desk.Desk
 	clock atomic.Int64
 	log   *journal
 }
 
-func newHouse(t *testing.T) *house {
+func newEnvironment(t *testing.T) *environment {
 	t.Helper()
-	h := &house{t: t, log: &journal{}}
+	h := &environment{t: t, log: &journal{}}
 	h.clock.Store(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC).UnixNano())
-	d, err := desk.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"), desk.Options{Now: h.now})
+	d, err := desk.Open(t.Context(), desktest.SQLite(t), desk.Options{Now: h.now})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	h.Desk = d
@@ -43,12 +43,12 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
-func (h *house) ctx() context.Context    { return h.t.Context() }
-func (h *house) now() time.Time          { return time.Unix(0, h.clock.Load()).UTC() }
-func (h *house) advance(d time.Duration) { h.clock.Add(int64(d)) }
+func (h *environment) ctx() context.Context    { return h.t.Context() }
+func (h *environment) now() time.Time          { return time.Unix(0, h.clock.Load()).UTC() }
+func (h *environment) advance(d time.Duration) { h.clock.Add(int64(d)) }
 
 // callback sets the URL that receives the events from now on.
-func (h *house) callback(to string) desk.Account {
+func (h *environment) callback(to string) desk.Account {
 	h.t.Helper()
 	require.NoError(h.t, desk.QueueWebhooks(h.ctx(), h.Desk, func() {}))
 	account, err := desk.SetWorkspace(h.ctx(), h.Desk, func(w *desk.Workspace) { w.EventCallbackURL = to })
@@ -57,7 +57,7 @@ func (h *house) callback(to string) desk.Account {
 }
 
 // send runs a sender until the test ends or stop is called. Receivers on this machine are allowed.
-func (h *house) send(change ...func(*Options)) (stop func()) {
+func (h *environment) send(change ...func(*Options)) (stop func()) {
 	h.t.Helper()
 	o := Options{
 		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
@@ -78,7 +78,7 @@ func (h *house) send(change ...func(*Options)) (stop func()) {
 	return stop
 }
 
-func (h *house) pending() int {
+func (h *environment) pending() int {
 	h.t.Helper()
 	count, _, err := desk.PendingWebhooks(h.ctx(), h.Desk)
 	require.NoError(h.t, err)
@@ -124,7 +124,7 @@ type notice struct {
 }
 
 // newReceiver returns a receiver that answers with the function's status; 204 if the function is nil.
-func newReceiver(t *testing.T, h *house, answer func(r *http.Request) int) *receiver {
+func newReceiver(t *testing.T, h *environment, answer func(r *http.Request) int) *receiver {
 	t.Helper()
 	rec := &receiver{}
 	rec.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -174,11 +174,11 @@ func (r *receiver) about(th *thread) (events []string) {
 
 // thread is a conversation that applies the rules, and syncs the desk after each command.
 type thread struct {
-	h     *house
+	h     *environment
 	state conversation.State
 }
 
-func (h *house) start(queue string) *thread {
+func (h *environment) start(queue string) *thread {
 	h.t.Helper()
 	th := &thread{h: h}
 	return th.do(conversation.StartCommand{

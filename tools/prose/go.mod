@@ -1,0 +1,3 @@
+module github.com/baton-transfers/baton/tools/prose
+
+go 1.26.0
