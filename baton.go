@@ -1,8 +1,8 @@
 // Package baton is the Go client for services. It starts conversations, sends them commands and reads their state
 // over a Temporal client.
 //
-// [Client.Transfer], [Client.Accept] and so on send a Temporal update and wait for its outcome. [Client.SendAsync] sends
-// any command as a signal and returns when the server has taken it. A refused command returns a
+// [Client.Transfer], [Client.Accept] and so on send a Temporal update and wait for its outcome. [Client.SendAsync]
+// sends any command as a signal and returns when the server has taken it. A refused command returns a
 // [*conversation.Refusal]; [conversation.CodeOf] returns its code. The client retries calls that are safe to repeat,
 // such as those after a lost connection or a race on the server, until the context's deadline.
 //
@@ -326,9 +326,9 @@ func (c *Client) page(ctx context.Context, request *workflowservice.ListWorkflow
 	return response, nil
 }
 
-// infoOf returns the conversation of a workflow execution, and whether it is listed. It is not listed while its start is
-// being decided or sent to the desk, or if the start was refused. A run that was continued as new belongs to the same
-// conversation as the next run.
+// infoOf returns the conversation of a workflow execution, and whether it is listed. It is not listed while its start
+// is being decided or sent to the desk, or if the start was refused. A run that was continued as new belongs to the
+// same conversation as the next run.
 func infoOf(execution *workflowpb.WorkflowExecutionInfo) (info ConversationInfo, listed bool, err error) {
 	if execution.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW {
 		return info, false, nil

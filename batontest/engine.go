@@ -17,9 +17,9 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// Engine runs conversations in memory, as a worker does. It decodes every command, checks it by the rules, asks the desk
-// for facts, applies the command, syncs the desk and applies the desk's matches. It has the methods of [baton.Client]
-// for commands and states, with the same refusals. It is safe for concurrent use.
+// Engine runs conversations in memory, as a worker does. It decodes every command, checks it by the rules, asks the
+// desk for facts, applies the command, syncs the desk and applies the desk's matches. It has the methods of
+// [baton.Client] for commands and states, with the same refusals. It is safe for concurrent use.
 //
 // Only durable execution is missing: the conversations end with the process, no deadline passes by itself, and a
 // command returns after the desk is synced (see [Engine.DelaySync]).
@@ -45,8 +45,8 @@ type carried struct {
 // own desk.
 func NewEngine(d activities.Desk) *Engine { return &Engine{desk: d, carried: map[string]*carried{}} }
 
-// DelaySync makes the engine sync the desk that long after it has answered a command, as a worker with a slow desk does.
-// Zero, the default, syncs before the answer.
+// DelaySync makes the engine sync the desk that long after it has answered a command, as a worker with a slow desk
+// does. Zero, the default, syncs before the answer.
 func (e *Engine) DelaySync(d time.Duration) { e.delay.Store(int64(d)) }
 
 // Restore adds a conversation with that record, such as one that [Engine.State] returned, or replaces it. The desk is
@@ -198,7 +198,8 @@ func (e *Engine) State(_ context.Context, sid string) (conversation.Record, erro
 	return record, err
 }
 
-// Await waits until wanted reports true for the conversation, and returns it. It returns an error when the context ends.
+// Await waits until wanted reports true for the conversation, and returns it. It returns an error when the context
+// ends.
 func (e *Engine) Await(ctx context.Context, sid string, wanted func(conversation.Record) bool) (conversation.Record, error) {
 	for {
 		record, changed, err := e.read(sid)
@@ -232,7 +233,8 @@ func (e *Engine) find(sid string) (*carried, error) {
 	return c, nil
 }
 
-// running returns the conversation, locked. It refuses one whose start was refused. The rules decide about a closed one.
+// running returns the conversation, locked. It refuses one whose start was refused. The rules decide about a closed
+// one.
 func (e *Engine) running(sid string) (*carried, error) {
 	c, err := e.find(sid)
 	if err != nil || c.refusal == nil {

@@ -91,8 +91,8 @@ func Start(ctx context.Context, c client.Client, d *Desk, o Options) (*Worker, e
 	return &Worker{running, d.desk}, nil
 }
 
-// Dispatches returns an error if the worker has matched no waiting tasks for longer than within, and nil if it has, for a
-// readiness probe. A worker in good order does it at least once a second.
+// Dispatches returns an error if the worker has matched no waiting tasks for longer than within, and nil if it has, for
+// a readiness probe. A worker in good order does it at least once a second.
 func (w *Worker) Dispatches(within time.Duration) error { return w.desk.Dispatches(within) }
 
 // Stop waits for the work in progress, and stops the worker.

@@ -1,5 +1,5 @@
-// Package codec encrypts what customers and agents write before it leaves the process. A [KeyRing] encrypts payloads for
-// the Temporal server, and texts for the desk's tables.
+// Package codec encrypts what customers and agents write before it leaves the process. A [KeyRing] encrypts payloads
+// for the Temporal server, and texts for the desk's tables.
 //
 // A program that talks to encrypted conversations makes its client with [ClientOptions], its workers with
 // [WorkerOptions] and its replayers with [NewReplayer], all with the same keys as Baton's worker:

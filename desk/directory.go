@@ -49,8 +49,8 @@ type DirectoryQuery struct {
 	Limit int
 }
 
-// SearchDirectory returns the queues and agents to which the agent may transfer the conversation, available agents first.
-// Refusals: as [ReadThread].
+// SearchDirectory returns the queues and agents to which the agent may transfer the conversation, available agents
+// first. Refusals: as [ReadThread].
 func SearchDirectory(ctx context.Context, d *Desk, q DirectoryQuery) (found Directory, err error) {
 	err = d.ReadTx(ctx, "read the directory", func(tx *Tx) error {
 		if _, err := readerExtent(ctx, tx, AsAgent(q.Agent), q.Conversation); err != nil {

@@ -55,12 +55,12 @@ func (tx *Tx) Append(sid string, e conversation.Event) {
 	tx.appended = append(tx.appended, newEvent{sid, e})
 }
 
-// happen records an event of the desk itself, about an agent or a queue, to be appended to the event log.
+// Happen records an event of the desk itself, about an agent or a queue, to be appended to the event log.
 func (tx *Tx) Happen(name conversation.EventName, agent, queue string, now int64) {
 	tx.HappenWith(conversation.Event{Name: name, Agent: agent, Queue: queue}, now)
 }
 
-// happens records an event of the desk itself, with the time now, to be appended to the event log.
+// HappenWith records an event of the desk itself, with the time now, to be appended to the event log.
 func (tx *Tx) HappenWith(e conversation.Event, now int64) {
 	e.At = time.UnixMicro(now).UTC()
 	tx.appended = append(tx.appended, newEvent{event: e})
@@ -191,7 +191,7 @@ func (tx *Tx) insertDeskEvents(ctx context.Context, events []newEvent, position 
 	return nil
 }
 
-// readEventsAfter returns at most limit events of every kind after the position. It is one query, so that it sees one
+// ReadEventsAfter returns at most limit events of every kind after the position. It is one query, so that it sees one
 // snapshot of the database. A second query would see later commits, and the reader would miss an event.
 func ReadEventsAfter(ctx context.Context, tx *Tx, position int64, limit int) ([]LoggedEvent, error) {
 	happened, err := sqldb.All(ctx, tx, ScanEvent, `SELECT position, epoch, conversation, event

@@ -18,7 +18,7 @@ func testKeys(t *testing.T, h *desktest.Environment) {
 	require.NoError(t, err)
 	again, err := desk.ReadAccount(ctx, h.Reopen())
 	require.NoError(t, err)
-	require.Equal(t, account, again, "there is one account, whoever opens the desk first")
+	require.Equal(t, account, again, "there is one account, no matter which process opens the desk first")
 	require.Len(t, account.AuthToken, 32)
 	renewed, err := desk.RenewAuthToken(ctx, h.Desk)
 	require.NoError(t, err)

@@ -23,6 +23,7 @@ import "context"
 // routingLock is the number of the routing's lock ([sqldb.Tx.LockNumber]).
 const routingLock = 2
 
+// Queries that lock the rows they read.
 const (
 	SelectConversationRow = `SELECT sid FROM conversations WHERE sid = $1`
 	SelectLiveTasksOf     = `SELECT sid FROM tasks WHERE conversation = $1 AND completed_at = 0 AND canceled_at = 0 ORDER BY sid`

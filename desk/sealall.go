@@ -44,8 +44,8 @@ func Reseal(ctx context.Context, d *Desk) (sealed int, left string, err error) {
 	return sealed, left, err
 }
 
-// resealColumn encrypts what must be encrypted in the next rows of a column, and returns the key of the last of them, or
-// nil after the last row.
+// resealColumn encrypts what must be encrypted in the next rows of a column, and returns the key of the last of them,
+// or nil after the last row.
 func resealColumn(ctx context.Context, tx *Tx, c sqldb.Column, after any) (sealed int, last any, err error) {
 	condition, args := "", []any{sealedAtOnce}
 	if after != nil {

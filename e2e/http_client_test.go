@@ -134,8 +134,8 @@ type reply struct {
 	body map[string]any
 }
 
-// call sends a plain request with an [url.Values], a [testenv.JSON], a [testenv.Text] or no body. Headers follow as name
-// and value.
+// call sends a plain request with an [url.Values], a [testenv.JSON], a [testenv.Text] or no body. Headers follow as
+// name and value.
 func (a *api) call(method, address string, body any, headers ...string) reply {
 	a.t.Helper()
 	answer, err := testenv.Call(a.t.Context(), a.http, a.request(method, address, body, headers...))

@@ -167,8 +167,8 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
-// install runs a command that installs libraries. It skips the test if it fails, for example because the registry cannot
-// be reached, and fails it in CI.
+// install runs a command that installs libraries. It skips the test if it fails, for example because the registry
+// cannot be reached, and fails it in CI.
 func install(t *testing.T, folder, program string, args ...string) {
 	t.Helper()
 	if printed, err := command(within(t), folder, nil, program, args...).CombinedOutput(); err != nil {

@@ -25,7 +25,7 @@ var emptyDesk = sync.OnceValues(func() (_ []byte, err error) {
 	if _, _, err := desk.Migrate(context.Background(), path); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(path) //nolint:wrapcheck // the error names the file
+	return os.ReadFile(path)
 })
 
 // SQLite creates an empty desk in a file of its own, and returns the file's path.

@@ -154,7 +154,8 @@ func (e *Environment) FailedQuery(ctx context.Context, line string) (bool, error
 		RunID      string `json:"RunID"`      //nolint:tagliatelle // the SDK's name
 		Error      string `json:"Error"`      //nolint:tagliatelle // the SDK's name
 	}
-	if json.Unmarshal([]byte(line), &logged) != nil || !strings.Contains(logged.Error, NotDeterministic) {
+	isLog := json.Unmarshal([]byte(line), &logged) == nil // other lines are text
+	if !isLog || !strings.Contains(logged.Error, NotDeterministic) {
 		return false, nil
 	}
 	events := e.Temporal.GetWorkflowHistory(ctx, logged.WorkflowID, logged.RunID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -72,9 +73,7 @@ func (r Request) HTTP(ctx context.Context) (*http.Request, error) {
 		return nil, fmt.Errorf("make the request %s %s: %w", r.Method, r.URL, err)
 	}
 	request.Header.Set("Content-Type", kind)
-	for name, values := range r.Header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, r.Header)
 	if r.User != "" {
 		request.SetBasicAuth(r.User, r.Secret)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
-
 	"go.temporal.io/sdk/worker"
 
 	"github.com/baton-transfers/baton/codec"

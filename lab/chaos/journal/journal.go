@@ -17,6 +17,7 @@ import (
 // Verdict is the result of a command or request.
 type Verdict string
 
+// Verdicts.
 const (
 	// Done was answered with an outcome, Refused with a refusal. Handed is a signal that the server accepted.
 	// Unknown was never answered, despite all retries.
@@ -169,7 +170,7 @@ func (j *Journal) Seen() Seen {
 	return j.seen
 }
 
-// Under returns the command with that ID as its ID and sender, by which its effects are recognised.
+// Under returns the command with that ID as its ID and sender, by which its effects are recognized.
 func Under[C conversation.Command](id string, c C) conversation.Command {
 	payload, err := json.Marshal(c)
 	if err != nil {

@@ -46,24 +46,23 @@ type Shift struct {
 // Kind is the kind of a fault.
 type Kind string
 
+// Kinds of faults. A frozen process is stopped for longer than every timeout, if possible while it holds a lock.
+// Database connections go silent in both directions, or their answers stall; the database is read-only, full, or out of
+// connections. A SQLite file locked by another process corresponds to a frozen client of a database server.
 const (
-	KillWorker   Kind = "worker killed"
-	StopWorker   Kind = "worker stopped"
-	KillGateway  Kind = "gateway killed"
-	KillTemporal Kind = "Temporal server killed"
-	KillDatabase Kind = "database killed"
-	// A frozen process is stopped for longer than every timeout, if possible while it holds a lock.
-	FreezeWorker  Kind = "worker frozen"
-	FreezeGateway Kind = "gateway frozen"
-	// Database connections go silent in both directions, or only from the database to the client; the database is
-	// read-only, full, or out of connections.
+	KillWorker        Kind = "worker killed"
+	StopWorker        Kind = "worker stopped"
+	KillGateway       Kind = "gateway killed"
+	KillTemporal      Kind = "Temporal server killed"
+	KillDatabase      Kind = "database killed"
+	FreezeWorker      Kind = "worker frozen"
+	FreezeGateway     Kind = "gateway frozen"
 	SilentDatabase    Kind = "database connections silent"
 	StalledDatabase   Kind = "database answers stalled"
 	ReadOnlyDatabase  Kind = "database read-only"
 	FullDatabase      Kind = "database full"
 	ExhaustedDatabase Kind = "database out of connections"
-	// A SQLite file locked by another process corresponds to a frozen client of a database server.
-	LockedDatabase Kind = "database locked"
+	LockedDatabase    Kind = "database locked"
 	// HungTemporal isn't planned: a watch over the server makes it.
 	HungTemporal Kind = "Temporal server hung"
 )
@@ -103,6 +102,7 @@ type Fault struct {
 // Temper is how the receiver of webhooks answers.
 type Temper string
 
+// Tempers.
 const (
 	Pleased Temper = "answers"
 	Refuses Temper = "refuses"
@@ -286,6 +286,8 @@ func (f Fault) Subject() string {
 	return ""
 }
 
-// WorkerName and GatewayName return the names of processes, which count from 1.
-func WorkerName(which int) string  { return fmt.Sprintf("worker %d", which+1) }
+// WorkerName returns the name of a worker; the first is worker 1.
+func WorkerName(which int) string { return fmt.Sprintf("worker %d", which+1) }
+
+// GatewayName returns the name of a gateway; the first is gateway 1.
 func GatewayName(which int) string { return fmt.Sprintf("gateway %d", which+1) }

@@ -14,6 +14,7 @@ import (
 // Way is how a command is sent to a conversation.
 type Way string
 
+// Ways.
 const (
 	// ByClient is an update through baton.Client, ByHTTP a request to one of the gateways, and BySignal a bare
 	// signal, sent twice.
@@ -25,6 +26,7 @@ const (
 // Act is what a customer, agent or service means to do. Its target is chosen when the step is taken.
 type Act string
 
+// Acts.
 const (
 	ActAnswer   Act = "answer" // accept or decline the offer
 	ActTransfer Act = "transfer"
