@@ -117,7 +117,7 @@ func CaughtUp(ctx context.Context, c Conversations, d *desk.Desk, sid string) er
 	return err
 }
 
-// Claim claims the task (WT…) or the waiting task of the conversation (CH…) for an agent, see [desk.Desk.Claim]. It
+// Claim claims the task (WT…) or the waiting task of the conversation (CH…) for an agent, see [desk.Claim]. It
 // returns the match, and the conversation after it has answered the match: it may have given the task to another
 // agent.
 func Claim(ctx context.Context, c Conversations, d *desk.Desk, sid, claimed, agent string) (conversation.ReserveCommand, conversation.Record, error) {
