@@ -36,7 +36,7 @@ func conformanceRouting() []desktest.Test {
 		{Name: "a direct task waits for its agent alone", Run: testDirectWaits},
 		{Name: "a direct task waits for its agent's wrapup", Run: testDirectWaitsForWrapup},
 		{Name: "two desks never match a task twice", Run: testTwoDesks},
-		{Name: "everybody may work at once", Run: testEverybodyAtOnce},
+		{Name: "agents work at once", Run: testEverybodyAtOnce},
 		{Name: "an agent who goes has their offers declined", Run: testGoingDeclines},
 		{Name: "an agent who goes loses their matches", Run: testGoingReleases},
 		{Name: "an offer to an agent who has left is declined", Run: testOfferToAbsent},

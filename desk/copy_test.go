@@ -63,7 +63,7 @@ func testCopy(t *testing.T, h *desktest.Environment) {
 	requireShown(t, h, moved)
 
 	_, err = desk.Copy(t.Context(), path, h.Database)
-	require.ErrorContains(t, err, "has a desk with something in it already (table agents)")
+	require.ErrorContains(t, err, "already has a desk with data (table agents)")
 	for _, wrong := range [][2]string{{h.Database, h.Database}, {path, path}} {
 		_, err = desk.Copy(t.Context(), wrong[0], wrong[1])
 		require.ErrorContains(t, err, "name it as")

@@ -93,11 +93,11 @@ func testActivities(t *testing.T, h *desktest.Environment) {
 
 	found, err := desk.EventPage(ctx, h.Desk, desk.EventFilter{Name: desk.EventAgentActivity, Agent: "alice"}, desk.Page{})
 	require.NoError(t, err)
-	var told []string
+	var reasons []string
 	for _, e := range found.Entries {
-		told = append(told, e.Reason)
+		reasons = append(told, e.Reason)
 	}
-	require.Equal(t, []string{"Offline", "Chat only", "Lunch"}, told, "newest first")
+	require.Equal(t, []string{"Offline", "Chat only", "Lunch"}, reasons, "newest first")
 	events, err := desk.ConversationEvents(ctx, h.Desk, 0, 0)
 	require.NoError(t, err)
 	require.Empty(t, events, "the conversations' feed has none of it")

@@ -20,7 +20,7 @@ func testDrafts(t *testing.T, h *desktest.Environment) {
 	require.NoError(t, err)
 	require.Equal(t, sid, again)
 	_, err = desk.Say(ctx, h.Desk, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: "hello"})
-	require.NoError(t, err, "the customer may write before anybody is there")
+	require.NoError(t, err, "the customer may write before an agent is there")
 	_, err = desk.AddParticipant(ctx, h.Desk, desk.Participant{Conversation: sid, Address: "+15551234567", ProxyAddress: "+15557654321"})
 	require.NoError(t, err)
 

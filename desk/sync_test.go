@@ -101,10 +101,10 @@ func testOlderPicture(t *testing.T, h *desktest.Environment) {
 func testOverlappingEvents(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	th := h.Start("support")
-	var told []conversation.Event
+	var events []conversation.Event
 	remember := func() {
-		told = append(told, th.Pending...)
-		answer, err := desk.Sync(h.T.Context(), h.Desk, th.State.Snapshot(told, nil)) // everything, each time
+		events = append(told, th.Pending...)
+		answer, err := desk.Sync(h.T.Context(), h.Desk, th.State.Snapshot(events, nil)) // everything, each time
 		require.NoError(t, err)
 		th.Pending = nil
 		for _, reserve := range answer.Matches {

@@ -27,8 +27,8 @@ func deadWebhooks(h *desktest.Environment) []desk.Webhook {
 	return found.Entries
 }
 
-// told returns the stream and event of each webhook.
-func told(webhooks []desk.Webhook) []string {
+// namesOf returns the stream and event of each webhook.
+func namesOf(webhooks []desk.Webhook) []string {
 	lines := []string{}
 	for _, w := range webhooks {
 		lines = append(lines, w.Stream+" "+string(w.Event.Name))
@@ -50,7 +50,7 @@ func testWebhooksInOrder(t *testing.T, h *desktest.Environment) {
 		{},
 	} {
 		taken := takeWebhooks(h)
-		require.ElementsMatch(t, expected, told(taken))
+		require.ElementsMatch(t, expected, namesOf(taken))
 		require.Empty(t, takeWebhooks(h), "a webhook in delivery is not taken again, and the next of its stream waits for it")
 		for _, w := range taken {
 			require.Equal(t, 1, w.Attempts)
@@ -70,7 +70,7 @@ func testWebhooksInOrder(t *testing.T, h *desktest.Environment) {
 	require.NoError(t, err)
 	require.Equal(t, 1, count)
 	require.Equal(t, h.Clock.Now().Add(-time.Hour), oldest)
-	require.ElementsMatch(t, []string{one.SID + " task.canceled"}, told(takeWebhooks(h)), "a stream that was empty is due at once")
+	require.ElementsMatch(t, []string{one.SID + " task.canceled"}, namesOf(takeWebhooks(h)), "a stream that was empty is due at once")
 }
 
 func testFailingStream(t *testing.T, h *desktest.Environment) {
@@ -85,16 +85,16 @@ func testFailingStream(t *testing.T, h *desktest.Environment) {
 		}
 	}
 	taken := takeWebhooks(h)
-	require.ElementsMatch(t, []string{healthy.SID + " task-queue.entered"}, told(taken))
+	require.ElementsMatch(t, []string{healthy.SID + " task-queue.entered"}, namesOf(taken))
 	webhookDelivered(h, taken[0])
 
 	h.Clock.Advance(desk.FirstWebhookRetry)
 	taken = takeWebhooks(h)
-	require.ElementsMatch(t, []string{failing.SID + " task.created"}, told(taken))
+	require.ElementsMatch(t, []string{failing.SID + " task.created"}, namesOf(taken))
 	require.Equal(t, 2, taken[0].Attempts)
 	require.Equal(t, "the receiver answered 503 Service Unavailable", taken[0].Failure)
 	webhookDelivered(h, taken[0])
-	require.ElementsMatch(t, []string{failing.SID + " task-queue.entered"}, told(takeWebhooks(h)))
+	require.ElementsMatch(t, []string{failing.SID + " task-queue.entered"}, namesOf(takeWebhooks(h)))
 }
 
 func testWebhookLease(t *testing.T, h *desktest.Environment) {
@@ -122,7 +122,7 @@ func testWebhookBackoff(t *testing.T, h *desktest.Environment) {
 	expected := time.Second
 	for {
 		taken := takeWebhooks(h)
-		require.ElementsMatch(t, []string{th.SID + " task.created"}, told(taken))
+		require.ElementsMatch(t, []string{th.SID + " task.created"}, namesOf(taken))
 		if webhookFailed(h, taken[0]) {
 			break
 		}
@@ -136,12 +136,12 @@ func testWebhookBackoff(t *testing.T, h *desktest.Environment) {
 	require.InDelta(t, desk.GivenUpAfter, h.Clock.Now().Sub(began), float64(15*time.Minute))
 
 	dead := deadWebhooks(h)
-	require.ElementsMatch(t, []string{th.SID + " task.created"}, told(dead))
+	require.ElementsMatch(t, []string{th.SID + " task.created"}, namesOf(dead))
 	require.True(t, dead[0].Dead)
 	require.Zero(t, dead[0].DeliverAt)
 	require.Equal(t, "the receiver answered 503 Service Unavailable", dead[0].Failure)
 	require.Equal(t, 1, pendingWebhooks(h), "it isn't waited for any more")
-	require.ElementsMatch(t, []string{th.SID + " task-queue.entered"}, told(takeWebhooks(h)), "its stream continues")
+	require.ElementsMatch(t, []string{th.SID + " task-queue.entered"}, namesOf(takeWebhooks(h)), "its stream continues")
 	require.False(t, webhookFailed(h, dead[0]), "what is dead fails no more")
 }
 
@@ -167,12 +167,12 @@ func testRedelivery(t *testing.T, h *desktest.Environment) {
 	failForGood(h, th.SID)
 	failForGood(h, th.SID)
 	dead := deadWebhooks(h)
-	require.ElementsMatch(t, []string{th.SID + " task-queue.entered", th.SID + " task.created"}, told(dead))
+	require.ElementsMatch(t, []string{th.SID + " task-queue.entered", th.SID + " task.created"}, namesOf(dead))
 	require.Greater(t, dead[0].Position, dead[1].Position, "newest first")
 
 	h.Clock.Advance(time.Hour)
 	underWay := takeWebhooks(h)
-	require.ElementsMatch(t, []string{th.SID + " task.canceled", other.SID + " task.created"}, told(underWay))
+	require.ElementsMatch(t, []string{th.SID + " task.canceled", other.SID + " task.created"}, namesOf(underWay))
 	revived, err := desk.RedeliverWebhooks(h.T.Context(), h.Desk, dead[0].Position, dead[0].Position, underWay[0].Position, 12345)
 	require.NoError(t, err)
 	require.Equal(t, 1, revived, "only what is dead can be revived, and once")
@@ -183,7 +183,7 @@ func testRedelivery(t *testing.T, h *desktest.Environment) {
 	require.False(t, webhookFailed(h, dead[1]), "what a try from before came to says nothing any more")
 
 	taken := takeWebhooks(h)
-	require.ElementsMatch(t, []string{th.SID + " task.created"}, told(taken), "at once, before the later ones of its stream")
+	require.ElementsMatch(t, []string{th.SID + " task.created"}, namesOf(taken), "at once, before the later ones of its stream")
 	require.Equal(t, 1, taken[0].Attempts)
 	require.Equal(t, h.Clock.Now(), taken[0].FirstAt)
 	require.Empty(t, taken[0].Failure)
@@ -191,13 +191,13 @@ func testRedelivery(t *testing.T, h *desktest.Environment) {
 	h.Clock.Advance(desk.FirstWebhookRetry)
 	webhookDelivered(h, takeWebhooks(h)[0])
 	taken = takeWebhooks(h)
-	require.ElementsMatch(t, []string{th.SID + " task-queue.entered"}, told(taken))
+	require.ElementsMatch(t, []string{th.SID + " task-queue.entered"}, namesOf(taken))
 	webhookDelivered(h, taken[0])
 	require.Empty(t, takeWebhooks(h), "what was under way all the time is not sent beside itself")
 	for _, w := range underWay {
 		webhookDelivered(h, w)
 	}
-	require.ElementsMatch(t, []string{other.SID + " task-queue.entered"}, told(takeWebhooks(h)))
+	require.ElementsMatch(t, []string{other.SID + " task-queue.entered"}, namesOf(takeWebhooks(h)))
 }
 
 func testWebhookFilter(t *testing.T, h *desktest.Environment) {
@@ -207,7 +207,7 @@ func testWebhookFilter(t *testing.T, h *desktest.Environment) {
 	th.Do(conversation.CloseCommand{})
 	th.Follow()
 	require.NoError(t, desk.AddAgent(h.T.Context(), h.Desk, desk.NewAgent{Name: "alice"}))
-	require.ElementsMatch(t, []string{th.SID + " task.canceled", "agent/alice worker.created"}, told(takeWebhooks(h)))
+	require.ElementsMatch(t, []string{th.SID + " task.canceled", "agent/alice worker.created"}, namesOf(takeWebhooks(h)))
 	require.Equal(t, 2, pendingWebhooks(h))
 }
 
@@ -235,7 +235,7 @@ func testNoCallback(t *testing.T, h *desktest.Environment) {
 	revived, err := desk.RedeliverWebhooks(h.T.Context(), h.Desk)
 	require.NoError(t, err)
 	require.Equal(t, 1, revived)
-	require.ElementsMatch(t, []string{th.SID + " task.created"}, told(takeWebhooks(h)))
+	require.ElementsMatch(t, []string{th.SID + " task.created"}, namesOf(takeWebhooks(h)))
 }
 
 func testIdleWebhooks(t *testing.T, h *desktest.Environment) {

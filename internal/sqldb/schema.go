@@ -32,12 +32,16 @@ func (s Schema) Migrate(ctx context.Context, database string) (before, after int
 }
 
 // migrate brings the tables up to date, and returns their version before and after. Where processes that start
-// together may all try, one creates the tables, and the others find them on a later try. tries is the maximum
-// number of tries.
+// together may all try, each version is made by one of them, and the others find it on a later try. tries is the
+// maximum number of tries in a row that find no newer version.
 func (s Schema) migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, name string, tries int) (before, after int64, err error) {
-	for range tries {
+	reached := int64(-1)
+	for failed := 0; failed < tries; failed++ {
 		if before, after, err = s.migrateOnce(ctx, dialect, db, name); err == nil || ctx.Err() != nil {
 			break
+		}
+		if before > reached {
+			reached, failed = before, 0
 		}
 	}
 	return before, after, err
@@ -61,7 +65,7 @@ func (s Schema) migrateOnce(ctx context.Context, dialect goose.Dialect, db *sql.
 			"start the newer build, or name another database", name, has, knows)
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return 0, 0, fmt.Errorf("migrate the tables: %w", err)
+		return has, has, fmt.Errorf("migrate the tables: %w", err)
 	}
 	return has, knows, nil
 }
