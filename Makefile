@@ -9,9 +9,10 @@ TEST_TIMEOUT ?= 20m
 
 # The race detector needs a C compiler, and is left out if it is missing. These are never run with it: conversation has
 # no goroutines, and its walk of all states would take ten times as long; the tests of internal/insights and of the
-# programs run no goroutines of theirs; e2e and examples, lab run other processes, wait for them more than they compute,
-# and measure times. SQLite, which is C translated to Go, is compiled without it: its races are not ours to find, and it
-# would take ten times as long. No more of it: instances of generic functions are shared with packages that are compiled with it.
+# programs run no goroutines of their own; e2e, examples and lab run other processes, wait for them more than they
+# compute, and measure times. SQLite, which is C translated to Go, is compiled without it: its races are not ours to
+# find, and it would take ten times as long. The rest of its module is compiled with it, because instances of generic
+# functions are shared with other packages.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags='modernc.org/sqlite/lib=-race=false')
 WITHOUT_RACE := /(conversation|e2e|lab|examples|internal/insights|starter|worker|gateway)(/|$$)
 

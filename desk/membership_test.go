@@ -95,7 +95,7 @@ func testActivities(t *testing.T, h *desktest.Environment) {
 	require.NoError(t, err)
 	var reasons []string
 	for _, e := range found.Entries {
-		reasons = append(told, e.Reason)
+		reasons = append(reasons, e.Reason)
 	}
 	require.Equal(t, []string{"Offline", "Chat only", "Lunch"}, reasons, "newest first")
 	events, err := desk.ConversationEvents(ctx, h.Desk, 0, 0)

@@ -103,7 +103,7 @@ func testOverlappingEvents(t *testing.T, h *desktest.Environment) {
 	th := h.Start("support")
 	var events []conversation.Event
 	remember := func() {
-		events = append(told, th.Pending...)
+		events = append(events, th.Pending...)
 		answer, err := desk.Sync(h.T.Context(), h.Desk, th.State.Snapshot(events, nil)) // everything, each time
 		require.NoError(t, err)
 		th.Pending = nil

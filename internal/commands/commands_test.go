@@ -3,7 +3,6 @@ package commands_test
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -31,7 +30,7 @@ func (r refusing) Send(_ context.Context, sid string, command conversation.Comma
 // started returns a desk with a conversation, and a function that reads alice's refused accepts from the insights.
 func started(t *testing.T) (h *desktest.Environment, sid string, counted func() int) {
 	t.Helper()
-	h = desktest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	h = desktest.New(t, desktest.SQLite(t))
 	h.Staff("support", "alice")
 	began := h.Clock.Now()
 	return h, h.Start("support").Follow().SID, func() int {

@@ -2,6 +2,7 @@
 //
 // A worker runs conversations and matches waiting tasks; see internal/runner. A gateway serves the HTTP API and the
 // pages, and sends webhooks.
+//
 // [Open] opens what both programs need, as configured in the environment. The programs worker, gateway and baton
 // (`dev`, `demo`) run these parts. This package decides nothing about conversations.
 package serve

@@ -174,7 +174,7 @@ func (f *faults) watch(ctx context.Context) {
 // againAfter is the pause after a failed start. A start fails while something that it needs is down.
 const againAfter = 500 * time.Millisecond
 
-// again starts something after a delay, and retries for up to startWithin, as a supervisor would.
+// again starts something after a delay, and retries for up to [testenv.Patience], as a supervisor would.
 func again(ctx context.Context, after time.Duration, start func() error) error {
 	if err := testenv.Pause(ctx, after); err != nil {
 		return err

@@ -45,7 +45,7 @@ func (refusing) Send(context.Context, string, conversation.Command) (conversatio
 // without.
 func TestARefusedAcceptOfTheCommandLineIsInTheInsights(t *testing.T) {
 	t.Parallel()
-	h := desktest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))
+	h := desktest.New(t, "sqlite:"+desktest.SQLite(t))
 	h.Staff("support", "alice")
 	sid, began := h.Start("support").Follow().SID, time.Now()
 	for _, database := range []string{h.Database, "sqlite:" + filepath.Join(t.TempDir(), "absent.db")} {
