@@ -746,7 +746,7 @@ func refuseConversations(t *testing.T, f *httpEnvironment) {
 		"no one added":                 {post, its1 + "/Participants", nil, wrongParameter(product), ""},
 		"by identity and address":      {post, its1 + "/Participants", form("Identity", "a", "MessagingBinding.Address", "+1"), wrongParameter(product), ""},
 		"added a second time":          {post, its1 + "/Participants", form("Identity", "crystal"), refusal{http.StatusConflict, 50433, ""}, ""},
-		"the customer, changed":        {post, customer, form("Identity", "somebody"), wrongParameter(product), ""},
+		"the customer, changed":        {post, customer, form("Identity", "another"), wrongParameter(product), ""},
 		"the customer, removed":        {remove, customer, nil, wrongParameter(product), ""},
 	})
 	requireError(t, f.agent(t, "bob").call(get, its1, nil), mayNot)

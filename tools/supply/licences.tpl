@@ -1,8 +1,10 @@
 # Licences
 
-What the programs worker, gateway and baton are made of, in addition to Baton (Apache-2.0) and Go's standard library (BSD-3-Clause). `make licences` writes
-this file; it takes no other licences than 0BSD, Apache-2.0, BSD-2-Clause, BSD-3-Clause, ISC and MIT. The texts lie beside the programs, in
-the folder `licences` of each archive and in `/licences` of the image. The pages' libraries are those of [internal/web/assets/vendor](../internal/web/assets/vendor/README.md).
+What the programs worker, gateway and baton are made of, in addition to Baton (Apache-2.0) and Go's standard library
+(BSD-3-Clause). `make licences` writes this file; it takes no other licences than 0BSD, Apache-2.0, BSD-2-Clause,
+BSD-3-Clause, ISC and MIT. The texts lie beside the programs, in the folder `licences` of each archive and in
+`/licences` of the image. The pages' libraries are those of
+[internal/web/assets/vendor](../internal/web/assets/vendor/README.md).
 
 | packages | version | licence |
 |---|---|---|
