@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// For waits for d. It returns ctx's error if ctx ends first.
+// For waits for d. If ctx ends first, it returns the cause ([context.Cause]).
 func For(ctx context.Context, d time.Duration) error { return Until(ctx, nil, d) }
 
-// Until waits until woken is closed, for at most d. It returns ctx's error if ctx ends first. A nil woken is never
+// Until waits until woken is closed, for at most d. If ctx ends first, it returns the cause. A nil woken is never
 // closed.
 func Until(ctx context.Context, woken <-chan struct{}, d time.Duration) error {
 	timer := time.NewTimer(d)
@@ -21,5 +21,5 @@ func Until(ctx context.Context, woken <-chan struct{}, d time.Duration) error {
 	case <-woken:
 	case <-ctx.Done():
 	}
-	return ctx.Err()
+	return context.Cause(ctx)
 }

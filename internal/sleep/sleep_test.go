@@ -2,6 +2,7 @@ package sleep_test
 
 import (
 	"context"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,4 +46,11 @@ func TestASleepOfNoTimeNoticesAnOverContext(t *testing.T) {
 	require.NoError(t, sleep.For(ctx, -time.Second))
 	cancel()
 	require.ErrorIs(t, sleep.For(ctx, 0), context.Canceled)
+}
+
+func TestASleepReturnsTheCause(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(io.EOF)
+	require.ErrorIs(t, sleep.For(ctx, time.Hour), io.EOF)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/baton-transfers/baton/internal/sleep"
 )
 
 // Patience is how long anything may take that happens eventually, on a busy machine or after a crash.
@@ -28,7 +30,7 @@ func Await(ctx context.Context, within time.Duration, what string, condition fun
 		asked := time.Now()
 		holds, err := condition()
 		if err == nil && !holds {
-			err = Pause(ctx, max(poll, time.Since(asked)))
+			err = sleep.For(ctx, max(poll, time.Since(asked)))
 		}
 		if err != nil {
 			return fmt.Errorf("wait until %s: %w", what, err)
@@ -36,21 +38,6 @@ func Await(ctx context.Context, within time.Duration, what string, condition fun
 		if holds {
 			return nil
 		}
-	}
-}
-
-// Pause waits for d, or until ctx ends, and then returns the cause.
-func Pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return context.Cause(ctx)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/serve"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -118,7 +119,7 @@ func (s *environment) quiet(ctx context.Context, workflowID string) (historySize
 			info := described.GetWorkflowExecutionInfo()
 			return historySize{events: info.GetHistoryLength(), bytes: info.GetHistorySizeBytes()}, nil
 		}
-		if err := testenv.Pause(ctx, quietPoll); err != nil {
+		if err := sleep.For(ctx, quietPoll); err != nil {
 			return historySize{}, fmt.Errorf("wait until workflow %s is quiet: %w", workflowID, err)
 		}
 	}

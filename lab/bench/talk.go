@@ -8,7 +8,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/load"
-	"github.com/baton-transfers/baton/internal/testenv"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -69,7 +69,7 @@ func (t *talk) reserved(ctx context.Context) (string, error) {
 		if agent, ok := reservedFor(record); ok {
 			return agent, nil
 		}
-		if err := testenv.Pause(ctx, reservedPoll); err != nil {
+		if err := sleep.For(ctx, reservedPoll); err != nil {
 			return "", fmt.Errorf("wait until conversation %s is reserved: %w", t.SID, err)
 		}
 	}

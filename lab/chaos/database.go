@@ -15,6 +15,7 @@ import (
 
 	"github.com/baton-transfers/baton/internal/postgres"
 	"github.com/baton-transfers/baton/internal/silence"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -108,7 +109,7 @@ func (d *database) administer(ctx context.Context, statements ...string) error {
 // readOnly makes the database read-only for the duration away.
 func (d *database) readOnly(ctx context.Context, away time.Duration) error {
 	err := d.administer(ctx, `ALTER SYSTEM SET default_transaction_read_only = on`, `SELECT pg_reload_conf()`)
-	return errors.Join(err, testenv.Pause(ctx, away),
+	return errors.Join(err, sleep.For(ctx, away),
 		d.administer(context.WithoutCancel(ctx), `ALTER SYSTEM RESET default_transaction_read_only`, `SELECT pg_reload_conf()`))
 }
 
@@ -124,7 +125,7 @@ func (d *database) full(ctx context.Context, away time.Duration) error {
 		fill = append(fill, `CREATE OR REPLACE TRIGGER chaos_full BEFORE INSERT OR UPDATE ON `+table+` EXECUTE FUNCTION chaos_full()`)
 		empty = append(empty, `DROP TRIGGER IF EXISTS chaos_full ON `+table)
 	}
-	return errors.Join(d.administer(ctx, fill...), testenv.Pause(ctx, away), d.administer(context.WithoutCancel(ctx), empty...))
+	return errors.Join(d.administer(ctx, fill...), sleep.For(ctx, away), d.administer(context.WithoutCancel(ctx), empty...))
 }
 
 // exhaust takes all connections of the database for the duration away.
@@ -141,7 +142,7 @@ func (d *database) exhaust(ctx context.Context, away time.Duration) error {
 			connections = append(connections, connection)
 			continue
 		}
-		if err := testenv.Pause(ctx, anew); err != nil { // all are in use: take the next one that is released
+		if err := sleep.For(ctx, anew); err != nil { // all are in use: take the next one that is released
 			break
 		}
 	}
@@ -164,7 +165,7 @@ func (d *database) lock(ctx context.Context, away time.Duration) error {
 				return fmt.Errorf("lock the database: %w", err)
 			}
 		}
-		paused := testenv.Pause(ctx, away)
+		paused := sleep.For(ctx, away)
 		_, err = connection.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		return errors.Join(paused, err)
 	})
@@ -186,16 +187,16 @@ func (d *database) freeze(ctx context.Context, p *testenv.Process, away time.Dur
 		err := d.admin.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity
 			WHERE application_name = $1 AND state = 'idle in transaction' AND backend_xid IS NOT NULL)`, p.Name).Scan(&holds)
 		if err == nil && holds {
-			return errors.Join(testenv.Pause(ctx, away), p.Continue())
+			return errors.Join(sleep.For(ctx, away), p.Continue())
 		}
-		if err := errors.Join(p.Continue(), testenv.Pause(ctx, aimed)); err != nil {
+		if err := errors.Join(p.Continue(), sleep.For(ctx, aimed)); err != nil {
 			return err
 		}
 	}
 	if err := p.Stop(); err != nil {
 		return err
 	}
-	return errors.Join(testenv.Pause(ctx, away), p.Continue())
+	return errors.Join(sleep.For(ctx, away), p.Continue())
 }
 
 // forgetAnswer clears the stored answer that contains a SID, as if the gateway had been killed before it stored the

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton/internal/silence"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/lab/chaos/plan"
 )
@@ -47,7 +48,7 @@ func (f *faults) run(ctx context.Context, planned []plan.Fault) error {
 		busy[f.Subject()] = &sync.Mutex{}
 	}
 	for _, next := range planned {
-		if err := testenv.Pause(ctx, time.Until(f.began.Add(next.At))); err != nil {
+		if err := sleep.For(ctx, time.Until(f.began.Add(next.At))); err != nil {
 			break // the faults under way end first
 		}
 		underWay.Go(func() {
@@ -101,7 +102,7 @@ func (f *faults) happen(ctx context.Context, next plan.Fault) error {
 		if err := p.Stop(); err != nil {
 			return err
 		}
-		return errors.Join(testenv.Pause(ctx, next.Away), p.Continue())
+		return errors.Join(sleep.For(ctx, next.Away), p.Continue())
 	case plan.FreezeWorker, plan.FreezeGateway:
 		p := s.process(next.Subject())
 		if p == nil {
@@ -146,7 +147,7 @@ const (
 // when ctx ends.
 func (f *faults) watch(ctx context.Context) {
 	answered := time.Now()
-	for testenv.Pause(ctx, watchEvery) == nil {
+	for sleep.For(ctx, watchEvery) == nil {
 		f.environment.serverMutex.Lock() // not while the server is killed and restarted
 		asking, cancel := context.WithTimeout(ctx, hungAfter/3)
 		_, err := f.environment.Temporal.WorkflowService().DescribeNamespace(asking, &workflowservice.DescribeNamespaceRequest{Namespace: client.DefaultNamespace})
@@ -176,7 +177,7 @@ const againAfter = 500 * time.Millisecond
 
 // again starts something after a delay, and retries for up to [testenv.Patience], as a supervisor would.
 func again(ctx context.Context, after time.Duration, start func() error) error {
-	if err := testenv.Pause(ctx, after); err != nil {
+	if err := sleep.For(ctx, after); err != nil {
 		return err
 	}
 	until := time.Now().Add(testenv.Patience)
@@ -185,7 +186,7 @@ func again(ctx context.Context, after time.Duration, start func() error) error {
 		if err == nil || time.Now().After(until) {
 			return err
 		}
-		if paused := testenv.Pause(ctx, againAfter); paused != nil {
+		if paused := sleep.For(ctx, againAfter); paused != nil {
 			return errors.Join(err, paused)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/lab/chaos/plan"
 )
@@ -107,7 +108,7 @@ func (r *receiver) positions() []int64 {
 // runMoods changes the temper as planned, and at the end makes the receiver answer normally.
 func (r *receiver) runMoods(ctx context.Context, began time.Time, moods []plan.Mood) error {
 	for _, m := range moods {
-		if err := testenv.Pause(ctx, time.Until(began.Add(m.At))); err != nil {
+		if err := sleep.For(ctx, time.Until(began.Add(m.At))); err != nil {
 			return err
 		}
 		if err := r.become(ctx, m.Temper); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/testenv"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
 	"github.com/baton-transfers/baton/lab/chaos/plan"
 	"github.com/baton-transfers/baton/workflows"
@@ -57,7 +57,7 @@ func (d *driver) insist(ctx context.Context, e *journal.Entry, copies int, call 
 				mutex.Lock()
 				known := e.Answer(err)
 				mutex.Unlock()
-				if known || testenv.Pause(ctx, anew) != nil {
+				if known || sleep.For(ctx, anew) != nil {
 					return
 				}
 			}
@@ -143,7 +143,7 @@ func (d *driver) state(ctx context.Context, sid string) (conversation.Record, er
 		case conversation.CodeOf(err) != "":
 			return record, err
 		}
-		if paused := testenv.Pause(ctx, anew); paused != nil {
+		if paused := sleep.For(ctx, anew); paused != nil {
 			return record, errors.Join(err, paused)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/internal/testenv"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
 	"github.com/baton-transfers/baton/lab/chaos/plan"
 )
@@ -56,7 +56,7 @@ func (t *talk) wayFor(w plan.Way) plan.Way {
 // an error only if ctx ended or a call stayed unanswered.
 func (t *talk) run(ctx context.Context) error {
 	at := t.began.Add(t.plan.At)
-	if err := testenv.Pause(ctx, time.Until(at)); err != nil {
+	if err := sleep.For(ctx, time.Until(at)); err != nil {
 		return err
 	}
 	if !t.start(ctx, at) {
@@ -64,7 +64,7 @@ func (t *talk) run(ctx context.Context) error {
 	}
 	for _, s := range t.plan.Steps {
 		at = at.Add(s.Gap)
-		if err := testenv.Pause(ctx, time.Until(at)); err != nil {
+		if err := sleep.For(ctx, time.Until(at)); err != nil {
 			return err
 		}
 		if time.Since(t.began) > t.driver.plan.Lasts && t.journal.Enough() {
@@ -132,7 +132,7 @@ func (t *talk) step(ctx context.Context, s plan.Step, at time.Time) (over bool, 
 	}
 	until := time.Now().Add(offerWithin)
 	for s.Act == plan.ActAnswer && plan.Waits(&record) != nil && plan.With(&record, conversation.TaskReserved) == nil && time.Now().Before(until) {
-		if err := testenv.Pause(ctx, lookEvery); err != nil {
+		if err := sleep.For(ctx, lookEvery); err != nil {
 			return true, err
 		}
 		if record, err = t.state(ctx, t.sid); err != nil {
@@ -271,7 +271,7 @@ func (t *talk) finish(ctx context.Context) error {
 			}
 			waited := time.Since(since)
 			if waited < offerWithin || (free != "" && waited < strandedAfter) {
-				if err := testenv.Pause(ctx, lookEvery); err != nil {
+				if err := sleep.For(ctx, lookEvery); err != nil {
 					return err
 				}
 				continue
@@ -319,7 +319,7 @@ func (d *driver) shifts(ctx context.Context) {
 				if s.Agent != a.Name {
 					continue
 				}
-				if testenv.Pause(ctx, time.Until(d.began.Add(s.At))) != nil {
+				if sleep.For(ctx, time.Until(d.began.Add(s.At))) != nil {
 					return
 				}
 				d.become(ctx, fmt.Sprintf("shift-%04d", number), s.Agent, s.Presence, d.began.Add(s.At))

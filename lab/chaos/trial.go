@@ -20,7 +20,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/reconcile"
-	"github.com/baton-transfers/baton/internal/testenv"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/lab/chaos/check"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
 	"github.com/baton-transfers/baton/lab/chaos/plan"
@@ -277,7 +277,7 @@ func untilAnswered(ctx context.Context, call func(context.Context) error) error 
 		if code := conversation.CodeOf(err); err == nil || (code != "" && code != conversation.CodeDeskUnavailable) {
 			return err
 		}
-		if paused := testenv.Pause(ctx, anew); paused != nil {
+		if paused := sleep.For(ctx, anew); paused != nil {
 			return errors.Join(err, paused)
 		}
 	}
@@ -316,7 +316,7 @@ func (c *trialTalk) takeOver(ctx context.Context) error {
 			if plan.With(&record, conversation.TaskAssigned) != nil {
 				break
 			}
-			if err := testenv.Pause(ctx, lookEvery/10); err != nil {
+			if err := sleep.For(ctx, lookEvery/10); err != nil {
 				return fmt.Errorf("no agent is offered %s: %w", c.sid, err)
 			}
 			continue
@@ -418,7 +418,7 @@ func (c *trialTalk) agree(ctx context.Context, open bool) error {
 				return nil
 			}
 		}
-		if err := testenv.Pause(ctx, lookEvery); err != nil {
+		if err := sleep.For(ctx, lookEvery); err != nil {
 			return fmt.Errorf("the desk does not show %s as it is (it shows revision %d, open: %t): %w", c.sid, shown.Revision, shown.Open, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/lab/chaos/check"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
@@ -165,7 +166,7 @@ func untold(ctx context.Context, s *environment) error {
 		if told := s.receiver.positions(); pending == 0 && len(told) > 0 && slices.Max(told) >= position {
 			return nil
 		}
-		if err := testenv.Pause(ctx, lookEvery); err != nil {
+		if err := sleep.For(ctx, lookEvery); err != nil {
 			return fmt.Errorf("%d webhooks are not delivered: %w", pending, err)
 		}
 	}
@@ -189,7 +190,7 @@ const saidEvery = 5 * time.Second
 
 // every prints the progress of the load until ctx ends.
 func (t *teller) every(ctx context.Context, r *report) {
-	for testenv.Pause(ctx, saidEvery) == nil {
+	for sleep.For(ctx, saidEvery) == nil {
 		t.say("%s", r.progress())
 	}
 }
