@@ -83,8 +83,8 @@ func testAudit(t *testing.T, h *desktest.Environment) {
 		{"add them again", func() error { return desk.AddMember(ctx, h.Desk, "support", "alice") }, nil},
 		{"name the members", func() error { return desk.SetMembers(ctx, h.Desk, "support", "bob") }, []string{`queue.members support: alice → bob`}},
 		{"name the same", func() error { return desk.SetMembers(ctx, h.Desk, "support", "bob", "bob") }, nil},
-		{"take a member off", func() error { return desk.RemoveMember(ctx, h.Desk, "support", "bob") }, []string{`queue.members support: bob → `}},
-		{"remove an agent who is not a member", func() error { return desk.RemoveMember(ctx, h.Desk, "support", "bob") }, nil},
+		{"take a member off", func() error { return desk.UpdateQueue(ctx, h.Desk, "support", desk.QueueChange{Leave: []string{"bob"}}) }, []string{`queue.members support: bob → `}},
+		{"remove an agent who is not a member", func() error { return desk.UpdateQueue(ctx, h.Desk, "support", desk.QueueChange{Leave: []string{"bob"}}) }, nil},
 		{"change a queue", func() error {
 			return desk.UpdateQueue(ctx, h.Desk, "vip", desk.QueueChange{FriendlyName: new("Important"), TargetWorkers: new("1==2")})
 		}, []string{`queue.friendly_name vip: vip → Important`, `queue.target_workers vip: 1==1 → 1==2`}},
@@ -247,7 +247,7 @@ func testNotAudited(t *testing.T, h *desktest.Environment) {
 		"too much of an agent":           desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{FriendlyName: new("A"), Capacity: map[conversation.Channel]int{conversation.ChannelWeb: 5, conversation.ChannelSMS: -1}}),
 		"a queue that isn't there":       desk.UpdateAgent(ctx, h.Desk, "alice", desk.AgentChange{FriendlyName: new("A"), Join: []string{"sales"}}),
 		"an unknown agent who leaves":    desk.UpdateQueue(ctx, h.Desk, "support", desk.QueueChange{FriendlyName: new("S"), Join: []string{"alice"}, Leave: []string{"bob"}}),
-		"a member of an expression":      desk.RemoveMember(ctx, h.Desk, "vip", "alice"),
+		"a member of an expression":      desk.UpdateQueue(ctx, h.Desk, "vip", desk.QueueChange{Leave: []string{"alice"}}),
 		"a wrong expression":             desk.UpdateQueue(ctx, h.Desk, "vip", desk.QueueChange{FriendlyName: new("V"), TargetWorkers: new("skills HAS")}),
 		"the same queue":                 desk.AddQueue(ctx, h.Desk, "vip"),
 		"no queue":                       desk.RemoveQueue(ctx, h.Desk, "sales"),

@@ -21,8 +21,8 @@ func benchmarkHouse(b *testing.B) *desktest.Environment {
 	return desktest.New(b, "sqlite:"+filepath.Join(b.TempDir(), "desk.db"))
 }
 
-// fillQueue adds the given number of waiting tasks to the queue.
-func fillQueue(h *desktest.Environment, queue string, waiting int) {
+// FillQueue adds the given number of waiting tasks to the queue.
+func FillQueue(h *desktest.Environment, queue string, waiting int) {
 	h.T.Helper()
 	for batch := range slices.Chunk(make([]struct{}, waiting), 1000) {
 		require.NoError(h.T, h.ExclusiveTx(h.T.Context(), "fill the queue", func(tx *desk.Tx) error {
@@ -53,7 +53,7 @@ func BenchmarkPlaceAmong(b *testing.B) {
 		b.Run(strconv.Itoa(waiting), func(b *testing.B) {
 			h := benchmarkHouse(b)
 			require.NoError(b, desk.AddQueue(h.T.Context(), h.Desk, "support"))
-			fillQueue(h, "support", waiting)
+			FillQueue(h, "support", waiting)
 			h.Staff("support", "alice")
 			require.NoError(b, desk.SetCapacity(h.T.Context(), h.Desk, "alice", conversation.ChannelWeb, 1))
 			b.ResetTimer()
@@ -151,7 +151,7 @@ func BenchmarkDispatchIdle(b *testing.B) {
 	}
 	for i := range 50 {
 		require.NoError(b, desk.SetCapacity(h.T.Context(), h.Desk, fmt.Sprintf("agent-%d", i), conversation.ChannelWeb, 0))
-		fillQueue(h, fmt.Sprintf("queue-%d", i), 100)
+		FillQueue(h, fmt.Sprintf("queue-%d", i), 100)
 	}
 	b.ResetTimer()
 	for range b.N {

@@ -54,19 +54,7 @@ func ReleaseMatches(ctx context.Context, tx *Tx) (int, error) {
 	return len(matches), nil
 }
 
-// Population is the result of a queue's expression for each agent.
-type Population struct{ *population }
-
-func Populate(ctx context.Context, d *Desk, target string) (Population, error) {
-	p, err := populate(ctx, d, target)
-	return Population{p}, err
-}
-
 // Find replaces the result for an agent with these attributes.
-func (p Population) Find(agent, attributes string, member bool) {
+func (p *Selection) Find(agent, attributes string, member bool) {
 	p.found[agent] = populated{attributes, member}
-}
-
-func FillQueue(ctx context.Context, tx *Tx, queue string, p Population) error {
-	return fillQueue(ctx, tx, queue, p.population)
 }

@@ -25,9 +25,9 @@ func filledByHand(ctx context.Context, tx *Tx, queue string) error {
 	return err
 }
 
-// population holds the agents for which a queue's expression is true. It is computed before the exclusive
+// Selection holds the agents for which a queue's expression is true. It is computed before the exclusive
 // transaction that changes the queue. That transaction evaluates only what has changed since.
-type population struct {
+type Selection struct {
 	wanted *expression.Expression
 	budget *expression.Budget
 	found  map[string]populated
@@ -39,8 +39,8 @@ type populated struct {
 	member     bool
 }
 
-// populate evaluates the expression for all agents. It returns nil for a queue without one.
-func populate(ctx context.Context, d *Desk, target string) (*population, error) {
+// SelectMembers evaluates the expression for all agents. It returns nil for a queue without one.
+func SelectMembers(ctx context.Context, d *Desk, target string) (*Selection, error) {
 	if target == "" {
 		return nil, nil //nolint:nilnil // such a queue lists its members
 	}
@@ -59,7 +59,7 @@ func populate(ctx context.Context, d *Desk, target string) (*population, error) 
 	}); err != nil {
 		return nil, err
 	}
-	p := &population{wanted: wanted, budget: expression.NewBudget(ctx), found: make(map[string]populated, len(agents))}
+	p := &Selection{wanted: wanted, budget: expression.NewBudget(ctx), found: make(map[string]populated, len(agents))}
 	for _, agent := range agents {
 		if _, err := p.has(agent.agent, agent.attributes); err != nil {
 			return nil, err
@@ -69,7 +69,7 @@ func populate(ctx context.Context, d *Desk, target string) (*population, error) 
 }
 
 // has reports whether the expression is true for the agent; refused with invalid_payload if that takes too long.
-func (p *population) has(agent, attributes string) (bool, error) {
+func (p *Selection) has(agent, attributes string) (bool, error) {
 	if known, ok := p.found[agent]; ok && known.attributes == attributes {
 		return known.member, nil
 	}
@@ -88,8 +88,8 @@ func (p *population) has(agent, attributes string) (bool, error) {
 	return member, nil
 }
 
-// fillQueue adds the agents for which the expression is true to the queue, and removes the others.
-func fillQueue(ctx context.Context, tx *Tx, queue string, p *population) error {
+// FillQueue adds the agents for which the expression is true to the queue, and removes the others.
+func FillQueue(ctx context.Context, tx *Tx, queue string, p *Selection) error {
 	if p == nil {
 		return nil
 	}

@@ -43,7 +43,7 @@ func testQueueExpressions(t *testing.T, h *desktest.Environment) {
 	require.Equal(t, "alice", members()["billing"], "and the queue")
 
 	refusedWith(t, conversation.CodeInvalidPayload, desk.AddMember(ctx, h.Desk, "everyone", "bob"), "follows from its expression")
-	refusedWith(t, conversation.CodeInvalidPayload, desk.RemoveMember(ctx, h.Desk, "everyone", "bob"), "follows from its expression")
+	refusedWith(t, conversation.CodeInvalidPayload, desk.UpdateQueue(ctx, h.Desk, "everyone", desk.QueueChange{Leave: []string{"bob"}}), "follows from its expression")
 	refusedWith(t, conversation.CodeInvalidPayload, desk.SetMembers(ctx, h.Desk, "everyone", "bob"), "follows from its expression")
 	refusedWith(t, conversation.CodeInvalidPayload, desk.UpdateQueue(ctx, h.Desk, "everyone", desk.QueueChange{TargetWorkers: new(`skills HAS`)}), "target_workers: at character")
 	refusedWith(t, conversation.CodeInvalidPayload, desk.UpdateAgent(ctx, h.Desk, "bob", desk.AgentChange{Attributes: new(`[]`)}), "JSON object")
@@ -223,7 +223,7 @@ func testManyMembers(t *testing.T, h *desktest.Environment) {
 	require.Equal(t, many-6, members())
 
 	// Changes between the evaluation and the transaction are taken into account.
-	p, err := desk.Populate(t.Context(), h.Desk, "level >= 5")
+	p, err := desk.SelectMembers(t.Context(), h.Desk, "level >= 5")
 	require.NoError(t, err)
 	require.NoError(t, desk.UpdateAgent(t.Context(), h.Desk, "agent-0006", desk.AgentChange{Attributes: new(`{"level":9}`)}))
 	require.NoError(t, h.ExclusiveTx(t.Context(), "fill the queue", func(tx *desk.Tx) error { return desk.FillQueue(t.Context(), tx, "levels", p) }))

@@ -83,7 +83,7 @@ func RegisterQueue(ctx context.Context, d *Desk, q NewQueue) (name string, err e
 	if refusal := validQueue(QueueChange{TargetWorkers: &q.TargetWorkers}); refusal != nil {
 		return "", refusal
 	}
-	members, err := populate(ctx, d, q.TargetWorkers)
+	members, err := SelectMembers(ctx, d, q.TargetWorkers)
 	if err != nil {
 		return "", err
 	}
@@ -102,7 +102,7 @@ func RegisterQueue(ctx context.Context, d *Desk, q NewQueue) (name string, err e
 		if len(q.Members) > 0 {
 			return changeMembers(ctx, tx, name, q.Members, nil, now)
 		}
-		return fillQueue(ctx, tx, name, members)
+		return FillQueue(ctx, tx, name, members)
 	})
 	return name, err
 }
@@ -134,10 +134,10 @@ func UpdateQueue(ctx context.Context, d *Desk, name string, change QueueChange) 
 	if refusal := validQueue(change); refusal != nil {
 		return refusal
 	}
-	var members *population
+	var members *Selection
 	if change.TargetWorkers != nil {
 		var err error
-		if members, err = populate(ctx, d, *change.TargetWorkers); err != nil {
+		if members, err = SelectMembers(ctx, d, *change.TargetWorkers); err != nil {
 			return err
 		}
 	}
@@ -174,14 +174,14 @@ func UpdateQueue(ctx context.Context, d *Desk, name string, change QueueChange) 
 }
 
 // retarget sets the queue's expression, and the members that it selects.
-func retarget(ctx context.Context, tx *Tx, queue Queue, target string, members *population, now int64) error {
+func retarget(ctx context.Context, tx *Tx, queue Queue, target string, members *Selection, now int64) error {
 	if err := tx.audit(ctx, now, changed{"queue.target_workers", queue.Name, queue.TargetWorkers, target}); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `UPDATE queues SET target_workers = $2, updated_at = $3 WHERE name = $1`, queue.Name, target, now); err != nil {
 		return err
 	}
-	return fillQueue(ctx, tx, queue.Name, members)
+	return FillQueue(ctx, tx, queue.Name, members)
 }
 
 // RemoveQueue removes a queue that no live task belongs to. Otherwise it is refused with invalid_payload, because a
