@@ -9,7 +9,9 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // administrator is who changes the settings, in the audit list.
@@ -36,7 +38,7 @@ func NewDesk(t testing.TB) *Desk {
 	d := &Desk{t: t, desk: opened}
 	d.engine = NewEngine(d)
 	var dispatcher sync.WaitGroup
-	dispatcher.Go(func() { _ = desk.RunDispatcher(ctx, opened, courier{d.engine}) }) // ends with ctx
+	dispatcher.Go(func() { _ = routing.RunDispatcher(ctx, opened, courier{d.engine}) }) // ends with ctx
 	t.Cleanup(func() {
 		cancel()
 		dispatcher.Wait()
@@ -50,27 +52,27 @@ func (d *Desk) Engine() *Engine { return d.engine }
 
 // Facts implements [activities.Desk].
 func (d *Desk) Facts(ctx context.Context, query conversation.FactsQuery) (conversation.Facts, error) {
-	return desk.ReadFacts(ctx, d.desk, query)
+	return routing.ReadFacts(ctx, d.desk, query)
 }
 
 // Sync implements [activities.Desk].
 func (d *Desk) Sync(ctx context.Context, snapshot conversation.Snapshot) (conversation.Acknowledgement, error) {
-	return desk.Sync(ctx, d.desk, snapshot)
+	return routing.Sync(ctx, d.desk, snapshot)
 }
 
 // AddQueue adds a queue, such as "billing", and its members, who must be agents of the desk.
 func (d *Desk) AddQueue(name string, members ...string) {
 	d.t.Helper()
-	d.check(desk.AddQueue(d.t.Context(), d.desk, name), "add a queue")
+	d.check(people.AddQueue(d.t.Context(), d.desk, name), "add a queue")
 	for _, member := range members {
-		d.check(desk.AddMember(d.t.Context(), d.desk, name, member), "add a member")
+		d.check(people.AddMember(d.t.Context(), d.desk, name, member), "add a member")
 	}
 }
 
 // AddAgent adds an available agent, such as "alice", who takes the desk's default number of tasks on each channel.
 func (d *Desk) AddAgent(name string) {
 	d.t.Helper()
-	d.check(desk.AddAgent(d.t.Context(), d.desk, desk.NewAgent{Name: name, Presence: desk.PresenceAvailable}), "add an agent")
+	d.check(people.AddAgent(d.t.Context(), d.desk, people.NewAgent{Name: name, Presence: desk.PresenceAvailable}), "add an agent")
 }
 
 // SetAvailable makes an agent available or offline.
@@ -80,7 +82,7 @@ func (d *Desk) SetAvailable(agent string, available bool) {
 	if available {
 		presence = desk.PresenceAvailable
 	}
-	d.check(desk.SetPresence(d.t.Context(), d.desk, agent, presence), "set a presence")
+	d.check(routing.SetPresence(d.t.Context(), d.desk, agent, presence), "set a presence")
 }
 
 // Configure changes the settings, for example to enable transfers.
@@ -100,7 +102,7 @@ func (d *Desk) check(err error, doing string) {
 // courier delivers the desk's matches to the engine's conversations.
 type courier struct{ engine *Engine }
 
-// Deliver implements [desk.Courier].
+// Deliver implements [routing.Courier].
 func (c courier) Deliver(ctx context.Context, sid string, command conversation.Command) error {
 	err := c.engine.SendAsync(ctx, sid, command)
 	if errors.Is(err, baton.ErrNotRunning) {

@@ -25,7 +25,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/baton-transfers/baton/codec"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/runner"
 )
 

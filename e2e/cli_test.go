@@ -9,7 +9,7 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -264,7 +264,7 @@ func TestCLIBadStartsFailWithTheirCode(t *testing.T) {
 			c.cliStart(t, sid, bad.inputs(sid)...)
 			_, err := c.Baton.Await(in(t, testenv.Patience), sid, func(conversation.Record) bool { return true })
 			require.Equal(t, bad.code, conversation.CodeOf(err), "%v", err)
-			_, err = desk.FindConversation(t.Context(), c.Desk, sid)
+			_, err = records.FindConversation(t.Context(), c.Desk, sid)
 			require.Error(t, err, "the desk never hears of it")
 		})
 	}

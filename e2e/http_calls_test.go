@@ -14,9 +14,10 @@ import (
 	conversationapi "github.com/twilio/twilio-go/rest/conversations/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -27,7 +28,7 @@ type places map[string]string
 func (a *api) always() places {
 	return places{
 		"workspace": a.workspace, "instance": a.instance, "queue": conversation.QueueSID("billing"), "worker": conversation.AgentSID("alice"),
-		"workerchannel": "web", "taskchannel": "web", "workflow": desk.DefaultWorkflow(), "activity": desk.ActivityOf(desk.PresenceAvailable).SID,
+		"workerchannel": "web", "taskchannel": "web", "workflow": desk.DefaultWorkflow(), "activity": routing.ActivityOf(desk.PresenceAvailable).SID,
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 	twilioclient "github.com/twilio/twilio-go/client"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -19,7 +20,7 @@ import (
 type httpEnvironment struct {
 	*environment
 
-	account  desk.Account
+	account  access.Account
 	gateway  *gateway
 	gateways int
 }
@@ -38,7 +39,7 @@ func openHTTP(t *testing.T) *httpEnvironment {
 	f.startWorker(t)
 	_, err := desk.SetSettings(in(t, testenv.Patience), f.Desk, "test", func(s *conversation.Settings) { s.ReservationTimeout, s.ReofferAfter = 3600, 0 })
 	require.NoError(t, err) // no offer expires while a test waits for its turn
-	f.account, err = desk.ReadAccount(in(t, testenv.Patience), f.Desk)
+	f.account, err = access.ReadAccount(in(t, testenv.Patience), f.Desk)
 	require.NoError(t, err)
 	f.gateway = f.startGateway(t)
 	return f
@@ -105,12 +106,12 @@ func (f *httpEnvironment) admin(t *testing.T) *api {
 }
 
 // withKey returns a client with a new API key.
-func (f *httpEnvironment) withKey(t *testing.T, key desk.Key) *api {
+func (f *httpEnvironment) withKey(t *testing.T, key access.Key) *api {
 	t.Helper()
 	if key.Name == "" {
 		key.Name = "a test's " + string(key.Role)
 	}
-	added, secret, err := desk.AddKey(in(t, testenv.Patience), f.Desk, key)
+	added, secret, err := access.AddKey(in(t, testenv.Patience), f.Desk, key)
 	require.NoError(t, err)
 	return f.as(t, added.SID, secret)
 }
@@ -118,13 +119,13 @@ func (f *httpEnvironment) withKey(t *testing.T, key desk.Key) *api {
 // agent returns a client with a key that is bound to the agent.
 func (f *httpEnvironment) agent(t *testing.T, name string) *api {
 	t.Helper()
-	return f.withKey(t, desk.Key{Role: desk.KeyAgent, Agent: name})
+	return f.withKey(t, access.Key{Role: access.KeyAgent, Agent: name})
 }
 
 // unlimited returns a service's client without a rate limit.
 func (f *httpEnvironment) unlimited(t *testing.T) *api {
 	t.Helper()
-	return f.withKey(t, desk.Key{Role: desk.KeyService, RateLimit: 1_000_000})
+	return f.withKey(t, access.Key{Role: access.KeyService, RateLimit: 1_000_000})
 }
 
 // reply is the answer to a plain request.

@@ -19,8 +19,12 @@ import (
 	taskapi "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -299,7 +303,7 @@ func transferFailed(reason conversation.Code) refusal {
 func (p *passing) refuseWrongOnes(t *testing.T) {
 	t.Helper()
 	p.hire(t, "dave", 1000)
-	require.NoError(t, desk.SetPresence(in(t, testenv.Patience), p.Desk, "dave", desk.PresenceBreak))
+	require.NoError(t, routing.SetPresence(in(t, testenv.Patience), p.Desk, "dave", desk.PresenceBreak))
 	other, email, here, alone := p.service.startsWithAlice(), p.service.withEmail(), p.of.transfers(), p.nobodys(t, "nobodys")
 	unknown := func(reason conversation.Code) refusal { return refusal{http.StatusNotFound, 45006, reason} }
 	notAvailable := func(reason conversation.Code) refusal { return refusal{http.StatusBadRequest, 45004, reason} }
@@ -388,12 +392,12 @@ func (a *api) withEmail() interaction {
 }
 
 func refuseCredentials(t *testing.T, f *httpEnvironment) {
-	key, secret, err := desk.AddKey(in(t, testenv.Patience), f.Desk, desk.Key{Name: "revoked", Role: desk.KeyService})
+	key, secret, err := access.AddKey(in(t, testenv.Patience), f.Desk, access.Key{Name: "revoked", Role: access.KeyService})
 	require.NoError(t, err)
 	right := f.as(t, key.SID, secret)
 	right.does(http.StatusOK, get, right.inWorkspace(""), nil)
-	require.NoError(t, desk.RevokeKey(in(t, testenv.Patience), f.Desk, key.SID))
-	other, _, err := desk.AddKey(in(t, testenv.Patience), f.Desk, desk.Key{Name: "other", Role: desk.KeyService})
+	require.NoError(t, access.RevokeKey(in(t, testenv.Patience), f.Desk, key.SID))
+	other, _, err := access.AddKey(in(t, testenv.Patience), f.Desk, access.Key{Name: "other", Role: access.KeyService})
 	require.NoError(t, err)
 	basic := func(user, secret string) string {
 		return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+secret))
@@ -417,11 +421,11 @@ func refuseCredentials(t *testing.T, f *httpEnvironment) {
 	requireRefused(t, err, unauthorized)
 
 	// Correct, but not for this conversation.
-	alice, supervisor := f.agent(t, "alice"), f.withKey(t, desk.Key{Role: desk.KeySupervisor})
+	alice, supervisor := f.agent(t, "alice"), f.withKey(t, access.Key{Role: access.KeySupervisor})
 	for _, refused := range []reply{
 		alice.call(post, alice.inWorkspace("/Tasks"), form("TaskQueueSid", conversation.QueueSID("support"))),
 		alice.call(get, alice.inWorkspace("/Events"), nil), alice.call(get, alice.inWorkspace("/Workers/"+conversation.AgentSID("bob")+"/Reservations"), nil),
-		alice.call(post, alice.inWorkspace("/Workers/"+conversation.AgentSID("bob")), form("ActivitySid", desk.ActivityOf(desk.PresenceBreak).SID)),
+		alice.call(post, alice.inWorkspace("/Workers/"+conversation.AgentSID("bob")), form("ActivitySid", routing.ActivityOf(desk.PresenceBreak).SID)),
 		supervisor.call(post, supervisor.inWorkspace(""), form("FriendlyName", "Mine")),
 		supervisor.call(post, conversationsHost+"/v1/Conversations", nil),
 	} {
@@ -457,7 +461,7 @@ func refuseNowhere(t *testing.T, f *httpEnvironment) {
 }
 
 func refuseTooMany(t *testing.T, f *httpEnvironment) {
-	hasty := f.withKey(t, desk.Key{Role: desk.KeyService, RateLimit: 1})
+	hasty := f.withKey(t, access.Key{Role: access.KeyService, RateLimit: 1})
 	refused := reply{}
 	for range 100 { // twice the limit comes at once, and the rest over time
 		if refused = hasty.call(get, hasty.inWorkspace(""), nil); refused.Status != http.StatusOK {
@@ -569,7 +573,7 @@ func refuseClaims(t *testing.T, f *httpEnvironment) {
 	const product = "TaskRouter"
 	service := f.unlimited(t)
 	f.hire(t, "carl", 1000)
-	require.NoError(t, desk.SetPresence(in(t, testenv.Patience), f.Desk, "carl", desk.PresenceBreak))
+	require.NoError(t, routing.SetPresence(in(t, testenv.Patience), f.Desk, "carl", desk.PresenceBreak))
 	claim := func(task string) string { return service.inWorkspace("/Tasks/" + task + "/Reservations") }
 	as := func(agent string) url.Values { return form("WorkerSid", conversation.AgentSID(agent)) }
 	waiting := service.waiting()["task"]
@@ -587,8 +591,8 @@ func refuseClaims(t *testing.T, f *httpEnvironment) {
 	service.requireStatus(waiting, "pending")
 
 	// Alice is still in wrap-up, and the queue's only agent is on a break.
-	require.NoError(t, desk.AddQueue(in(t, testenv.Patience), f.Desk, "evenings"))
-	require.NoError(t, desk.AddMember(in(t, testenv.Patience), f.Desk, "evenings", "carl"))
+	require.NoError(t, people.AddQueue(in(t, testenv.Patience), f.Desk, "evenings"))
+	require.NoError(t, people.AddMember(in(t, testenv.Patience), f.Desk, "evenings", "carl"))
 	left := service.startsWithAlice()
 	_, err := service.transfers(left, map[string]any{"from": participant(left.task), "to": conversation.QueueSID("evenings")})
 	require.NoError(t, err)
@@ -689,11 +693,11 @@ func refuseActivities(t *testing.T, f *httpEnvironment) {
 	refuseAll(t, service, map[string]wrong{
 		"a name that is taken":   {post, activities, form("FriendlyName", "Lunch"), inConflict(product, conversation.CodeInvalidPayload), ""},
 		"available perhaps":      {post, activities, form("FriendlyName", "Tea", "Available", "perhaps"), wrongParameter(product), "Available"},
-		"a standard one renamed": {post, activities + "/" + desk.ActivityOf(desk.PresenceBreak).SID, form("FriendlyName", "Tea"), wrongParameter(product), ""},
+		"a standard one renamed": {post, activities + "/" + routing.ActivityOf(desk.PresenceBreak).SID, form("FriendlyName", "Tea"), wrongParameter(product), ""},
 		"renamed to a taken one": {post, activities + "/" + lunch, form("FriendlyName", "Break"), inConflict(product, conversation.CodeInvalidPayload), ""},
 		"renamed to nothing":     {post, activities + "/" + lunch, form("FriendlyName", " "), wrongParameter(product), ""},
 		"removed while in use":   {remove, activities + "/" + lunch, nil, inConflict(product, conversation.CodeInvalidPayload), ""},
-		"a standard one removed": {remove, activities + "/" + desk.ActivityOf(desk.PresenceOffline).SID, nil, inConflict(product, conversation.CodeInvalidPayload), ""},
+		"a standard one removed": {remove, activities + "/" + routing.ActivityOf(desk.PresenceOffline).SID, nil, inConflict(product, conversation.CodeInvalidPayload), ""},
 	})
 }
 
@@ -738,7 +742,7 @@ func refuseConversations(t *testing.T, f *httpEnvironment) {
 		"a list of nonsense":           {get, conversations + "?State=open", nil, wrongParameter(product), "State"},
 		"a list since whenever":        {get, conversations + "?StartDate=yesterday", nil, wrongParameter(product), "StartDate"},
 		"messages sideways":            {get, its1 + "/Messages?Order=sideways", nil, wrongParameter(product), "Order"},
-		"a message that is long":       {post, its1 + "/Messages", form("Body", strings.Repeat("x", desk.MaxMessage+1)), wrongParameter(product), ""},
+		"a message that is long":       {post, its1 + "/Messages", form("Body", strings.Repeat("x", records.MaxMessage+1)), wrongParameter(product), ""},
 		"a message's attributes":       {post, its1 + "/Messages", form("Body", "Hello", "Attributes", "[1]"), wrongParameter(product), ""},
 		"a message of bob's":           {post, its1 + "/Messages", form("Body", "Hello", "Author", "bob"), refusal{http.StatusForbidden, 20403, conversation.CodeNotYourTask}, ""},
 		"a message after the end":      {post, conversations + "/" + over.conversation + "/Messages", form("Body", "Hello"), closed, ""},

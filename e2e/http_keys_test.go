@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -166,7 +167,7 @@ func TestStarterManagesKeys(t *testing.T) {
 	require.Equal(t, authenticate, asks(t, agent.SID, agent.Secret, workspaces, nil))
 	require.Equal(t, http.StatusOK, asks(t, service.SID, service.Secret, workspaces, nil).Status)
 	u.does(t, "keys", "revoke", agent.SID) // revoking again does no harm
-	var keys []desk.Key
+	var keys []access.Key
 	u.reads(t, &keys, "keys", "list")
 	require.Len(t, keys, 4, "a revoked key stays on record")
 	for _, key := range keys {
@@ -223,7 +224,7 @@ func TestStarterKeysSaysWhatIsWrongWithTheCall(t *testing.T) {
 	} {
 		u.isRefused(t, refused.code, append([]string{"keys"}, refused.args...)...)
 	}
-	var keys []desk.Key
+	var keys []access.Key
 	u.reads(t, &keys, "keys", "list")
 	require.Empty(t, keys, "nothing was added")
 	u.isRefused(t, conversation.CodeInvalidPayload, "webhooks", "redeliver", desk.EventSID(0, 1)) // no callback URL is set

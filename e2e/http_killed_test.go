@@ -24,7 +24,12 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -34,7 +39,7 @@ func openForLong(t *testing.T) *httpEnvironment {
 	f := &httpEnvironment{environment: openEnvironment(t, nil)}
 	f.startWorker(t)
 	var err error
-	f.account, err = desk.ReadAccount(in(t, testenv.Patience), f.Desk)
+	f.account, err = access.ReadAccount(in(t, testenv.Patience), f.Desk)
 	require.NoError(t, err)
 	address, err := testenv.FreeAddress(t.Context())
 	require.NoError(t, err)
@@ -356,15 +361,15 @@ func (k *talk) requireOneEffectEach(t *testing.T) {
 	require.Empty(t, record.Refusals)
 
 	ctx := in(t, testenv.Patience)
-	messages, err := desk.ReadTranscript(ctx, k.front.Desk, k.conversation, desk.AsSystem())
+	messages, err := records.ReadTranscript(ctx, k.front.Desk, k.conversation, records.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, messages, 2)
 	require.Equal(t, "alice", messages[1].From)
-	notes, err := desk.ListNotes(ctx, k.front.Desk, k.conversation, desk.AsSystem())
+	notes, err := records.ListNotes(ctx, k.front.Desk, k.conversation, records.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, notes, 1)
 	require.Equal(t, record.Transfers[0].Note, notes[0].SID)
-	added, err := desk.ListParticipants(ctx, k.front.Desk, k.conversation)
+	added, err := records.ListParticipants(ctx, k.front.Desk, k.conversation)
 	require.NoError(t, err)
 	require.Len(t, added, 2)
 }
@@ -373,17 +378,17 @@ func (k *talk) requireOneEffectEach(t *testing.T) {
 func requireMadeOnce(t *testing.T, f *httpEnvironment, talks, rounds int) {
 	t.Helper()
 	ctx := in(t, testenv.Patience)
-	conversations, err := desk.ConversationListPage(ctx, f.Desk, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage})
+	conversations, err := records.ConversationListPage(ctx, f.Desk, records.ConversationFilter{}, desk.Page{Limit: desk.MaxPage})
 	require.NoError(t, err)
 	require.Len(t, conversations.Entries, talks, "conversations, drafts among them")
 
 	counted := map[string]int{}
-	agents, err := desk.ListAgents(ctx, f.Desk)
+	agents, err := people.ListAgents(ctx, f.Desk)
 	require.NoError(t, err)
 	for _, a := range agents {
 		counted[a.FriendlyName]++
 	}
-	queues, err := desk.ListQueues(ctx, f.Desk)
+	queues, err := people.ListQueues(ctx, f.Desk)
 	require.NoError(t, err)
 	for _, q := range queues {
 		counted[q.FriendlyName]++
@@ -391,12 +396,12 @@ func requireMadeOnce(t *testing.T, f *httpEnvironment, talks, rounds int) {
 			require.Equal(t, []string{strings.Replace(q.Name, "queue", "worker", 1)}, q.Members)
 		}
 	}
-	activities, err := desk.ListActivities(ctx, f.Desk)
+	activities, err := routing.ListActivities(ctx, f.Desk)
 	require.NoError(t, err)
 	for _, a := range activities {
 		counted[a.Name]++
 	}
-	workflows, err := desk.ListWorkflows(ctx, f.Desk)
+	workflows, err := routing.ListWorkflows(ctx, f.Desk)
 	require.NoError(t, err)
 	for _, w := range workflows {
 		counted[w.FriendlyName]++
@@ -409,7 +414,7 @@ func requireMadeOnce(t *testing.T, f *httpEnvironment, talks, rounds int) {
 	require.Len(t, agents, rounds+2, "and alice and bob")
 	require.Len(t, queues, rounds+2, "and support and billing")
 	for name, made := range map[conversation.EventName]int{desk.EventAgentCreated: rounds + 2, desk.EventQueueCreated: rounds + 2} {
-		happened, err := desk.EventPage(ctx, f.Desk, desk.EventFilter{Name: name}, desk.Page{Limit: desk.MaxPage})
+		happened, err := outbox.EventPage(ctx, f.Desk, outbox.EventFilter{Name: name}, desk.Page{Limit: desk.MaxPage})
 		require.NoError(t, err)
 		require.Len(t, happened.Entries, made, "the feed tells of each %s once", name)
 	}
@@ -521,7 +526,7 @@ func fed(t *testing.T, c *environment, sids ...string) map[string][]int64 {
 	t.Helper()
 	events := map[string][]int64{}
 	for after := int64(0); ; {
-		page, err := desk.ConversationEvents(in(t, testenv.Patience), c.Desk, after, 1000)
+		page, err := outbox.ConversationEvents(in(t, testenv.Patience), c.Desk, after, 1000)
 		require.NoError(t, err)
 		for _, e := range page {
 			after = e.Position

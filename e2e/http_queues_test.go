@@ -10,7 +10,8 @@ import (
 	taskapi "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -32,7 +33,7 @@ func TestHTTPQueuesAndWorkersAreAdministered(t *testing.T) {
 }
 
 // available is the activity of agents who accept tasks.
-var available = desk.ActivityOf(desk.PresenceAvailable).SID
+var available = routing.ActivityOf(desk.PresenceAvailable).SID
 
 // employs adds an available agent with these attributes, and returns the name, which is unused before.
 func (a *api) employs(name, attributes string) string {
@@ -164,7 +165,7 @@ func chosenByExpressions(t *testing.T, f *httpEnvironment) {
 	} {
 		require.Equal(t, wanted, service.workers((&taskapi.ListWorkerParams{}).SetTargetWorkersExpression(expression)), expression)
 	}
-	service.does(http.StatusOK, http.MethodPost, service.inWorkspace("/Workers/"+conversation.AgentSID(hugo)), form("ActivitySid", desk.ActivityOf(desk.PresenceBreak).SID))
+	service.does(http.StatusOK, http.MethodPost, service.inWorkspace("/Workers/"+conversation.AgentSID(hugo)), form("ActivitySid", routing.ActivityOf(desk.PresenceBreak).SID))
 	chosen := func() *taskapi.ListWorkerParams {
 		return (&taskapi.ListWorkerParams{}).SetTargetWorkersExpression(`team == "chosen"`)
 	}

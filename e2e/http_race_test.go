@@ -14,7 +14,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -39,7 +42,7 @@ func (f *httpEnvironment) racer(t *testing.T) *racer {
 	t.Helper()
 	network := &http.Transport{MaxIdleConnsPerHost: 4 * lanes}
 	t.Cleanup(network.CloseIdleConnections)
-	key, secret, err := desk.AddKey(in(t, testenv.Patience), f.Desk, desk.Key{Name: "racer", Role: desk.KeyService, RateLimit: 1_000_000})
+	key, secret, err := access.AddKey(in(t, testenv.Patience), f.Desk, access.Key{Name: "racer", Role: access.KeyService, RateLimit: 1_000_000})
 	require.NoError(t, err)
 	return &racer{
 		client: &http.Client{Transport: network, Timeout: testenv.Patience}, base: f.gateway.URL, user: key.SID, secret: secret,
@@ -172,13 +175,13 @@ func TestHTTPOneOfTwoAcceptsAtOnceWins(t *testing.T) {
 func TestHTTPOneOfTwoClaimsAtOnceWins(t *testing.T) {
 	t.Parallel()
 	f := openHTTP(t)
-	require.NoError(t, desk.AddQueue(t.Context(), f.Desk, "night"))
+	require.NoError(t, people.AddQueue(t.Context(), f.Desk, "night"))
 	r := f.racer(t)
 	for range claims {
 		sid := f.begin(t, "night")
 		record, err := f.Baton.Await(in(t, testenv.Patience), sid, func(conversation.Record) bool { return true })
 		require.NoError(t, err)
-		require.NoError(t, desk.AwaitRevision(in(t, testenv.Patience), f.Desk, sid, record.Revision))
+		require.NoError(t, routing.AwaitRevision(in(t, testenv.Patience), f.Desk, sid, record.Revision))
 		path := r.workspace + "/Tasks/" + record.Tasks[0].SID + "/Reservations"
 		claim := func(agent string) string { return url.Values{"WorkerSid": {conversation.AgentSID(agent)}}.Encode() }
 		statuses, err := r.both(in(t, testenv.Patience), [2]string{path, path}, [2]string{claim("alice"), claim("bob")}, "")

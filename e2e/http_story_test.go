@@ -14,7 +14,7 @@ import (
 	taskapi "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 

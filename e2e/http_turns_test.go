@@ -15,7 +15,7 @@ import (
 	taskapi "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -158,7 +158,7 @@ func waitingTaskIsClaimed(t *testing.T, f *httpEnvironment) {
 }
 
 func taskGoesToItsTarget(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	toAlice := service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(conversation.QueueSID("billing")).SetRoutingTarget(conversation.AgentSID("alice")))
 	now, _ := service.now(its(toAlice.Sid))
 	require.Equal(t, conversation.AgentSID("alice"), its(now.RoutingTarget))
@@ -172,7 +172,7 @@ func taskGoesToItsTarget(t *testing.T, f *httpEnvironment) {
 }
 
 func waitingTaskIsCanceled(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	queue := f.nobodys(t, "to-be-canceled")
 	task := its(service.creates((&taskapi.CreateTaskParams{}).SetTaskQueueSid(queue)).Sid)
 	canceled, err := service.TaskrouterV1.UpdateTask(service.workspace, task, (&taskapi.UpdateTaskParams{}).SetAssignmentStatus("canceled").SetReason("they hung up"))
@@ -189,7 +189,7 @@ func waitingTaskIsCanceled(t *testing.T, f *httpEnvironment) {
 }
 
 func channelIsClosed(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	i := service.startsWithAlice()
 	channel, err := service.FlexV1.FetchInteractionChannel(i.sid, i.channel)
 	require.NoError(t, err)
@@ -205,7 +205,7 @@ func channelIsClosed(t *testing.T, f *httpEnvironment) {
 }
 
 func channelIsClosedWithWrapups(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	i := service.startsWithAlice()
 	_, err := service.transfers(i, map[string]any{"from": participant(i.task), "to": conversation.AgentSID("bob")})
 	require.NoError(t, err)
@@ -229,7 +229,7 @@ func (a *api) latestTask(i interaction) string {
 }
 
 func interactionWaitsForItsInvite(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	opened, err := service.FlexV1.CreateInteraction((&flexapi.CreateInteractionParams{}).
 		SetChannel(map[string]any{"type": "whatsapp", "initiated_by": "api", "participants": []any{map[string]any{"address": "whatsapp:+15558675310"}}}).
 		SetWebhookTtid("FL1").SetInteractionContextSid("HQ" + i32("a")))
@@ -363,7 +363,7 @@ func transferIsTakenBack(t *testing.T, f *httpEnvironment) {
 }
 
 func conversationIsClosed(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	i := service.startsWithAlice()
 	closed, err := service.ConversationsV1.UpdateConversation(i.conversation, (&conversationapi.UpdateConversationParams{}).SetState("closed"))
 	require.NoError(t, err)
@@ -431,7 +431,7 @@ func writerReadsWhatTheyWrote(t *testing.T, f *httpEnvironment) {
 }
 
 func repeatedRequestHasOneEffect(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	twice := func(status int, method, address string, body func() any) map[string]any {
 		token := []string{"I-Twilio-Idempotency-Token", uuid.NewString()}
 		first := service.does(status, method, address, body(), token...)
@@ -469,7 +469,7 @@ func repeatedRequestHasOneEffect(t *testing.T, f *httpEnvironment) {
 
 // Every answer in these tests is checked for addresses with the base of the request. This checks what the base is.
 func addressesBeginWithTheBaseAsked(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	path, edge := "/v1/Workspaces/"+service.workspace, "https://taskrouter.dublin.ie1.twilio.com" // the form of addresses with edge and region
 	asked := func(base string, headers ...string) map[string]any {
 		return service.does(http.StatusOK, http.MethodGet, base+path, nil, headers...)
@@ -543,7 +543,7 @@ func oneOfTwoAnswersCounts(t *testing.T, f *httpEnvironment) {
 }
 
 func messagesAndParticipantsAreChanged(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	opened, err := service.ConversationsV1.CreateConversation((&conversationapi.CreateConversationParams{}).SetUniqueName("to be changed"))
 	require.NoError(t, err)
 	sid := its(opened.Sid)
@@ -588,7 +588,7 @@ func messagesAndParticipantsAreChanged(t *testing.T, f *httpEnvironment) {
 }
 
 func conversationOfATaskIsReached(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	i := service.interactionOfTask(its(service.creates((&taskapi.CreateTaskParams{}).SetAttributes(`{"name":"Crystal Minh"}`).SetTaskQueueSid(conversation.QueueSID("support"))).Sid))
 	service.accepts("alice", i.task)
 	people, err := service.ConversationsV1.ListConversationParticipant(i.conversation, nil)
@@ -605,7 +605,7 @@ func conversationOfATaskIsReached(t *testing.T, f *httpEnvironment) {
 }
 
 func transferInCamelCase(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	i := service.startsWithAlice()
 	note := service.does(http.StatusOK, http.MethodPost, flexHost+"/v1/Instances/"+service.instance+"/Notes", form("InteractionSid", i.sid, "Summary", "In short."))
 	passed, err := service.transfers(i, map[string]any{"from": participant(i.task), "to": conversation.QueueSID("billing"), "noteSid": note["sid"]})
@@ -617,7 +617,7 @@ func transferInCamelCase(t *testing.T, f *httpEnvironment) {
 }
 
 func declinedTransferIsOfferedAgain(t *testing.T, f *httpEnvironment) {
-	service := f.withKey(t, desk.Key{Role: desk.KeyService})
+	service := f.withKey(t, access.Key{Role: access.KeyService})
 	i := service.startsWithAlice()
 	passed, err := service.transfers(i, map[string]any{"from": participant(i.task), "to": conversation.QueueSID("billing")})
 	require.NoError(t, err)

@@ -9,7 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -22,14 +25,14 @@ func TestQueueTransferReachesAFreeAgentWithHistoryAndNote(t *testing.T) {
 	c.startWorker(t)
 	sid := c.beginWithAlice(t)
 	requireAgreement(t, c, sid)
-	c.says(t, sid, desk.FromCustomer, "I was charged twice.")
+	c.says(t, sid, records.FromCustomer, "I was charged twice.")
 	c.says(t, sid, "alice", "Let me pass you on.")
 
 	c.do(t, sid, conversation.TransferCommand{From: "alice", To: toQueue("billing"), Note: "Charged twice."})
 	offer := c.offered(t, sid, "bob")
 	require.Equal(t, "billing", offer.Queue)
 	requireAgreement(t, c, sid)
-	offers, err := desk.ListOffers(t.Context(), c.Desk, "bob")
+	offers, err := routing.ListOffers(t.Context(), c.Desk, "bob")
 	require.NoError(t, err)
 	require.Len(t, offers, 1)
 	require.Equal(t, offer.SID, offers[0].Task.SID)
@@ -42,7 +45,7 @@ func TestAgentAtCapacityIsOfferedTheNextTaskWhenOneIsDone(t *testing.T) {
 	t.Parallel()
 	c := openEnvironment(t, nil)
 	c.startWorker(t)
-	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
+	require.NoError(t, people.AddQueue(t.Context(), c.Desk, "sales"))
 	c.hire(t, "dave", 1, "sales")
 
 	first := c.begin(t, "sales")
@@ -59,9 +62,9 @@ func TestAgentAtCapacityIsOfferedTheNextTaskWhenOneIsDone(t *testing.T) {
 
 	c.do(t, first, conversation.WrapupCommand{Agent: "dave"})
 	c.offered(t, urgent, "dave")
-	records := requireAgreement(t, c, first, ordinary, urgent)
-	require.Equal(t, conversation.TaskPending, records[ordinary].Tasks[0].Status, "priority comes first")
-	require.NoError(t, desk.SetCapacity(t.Context(), c.Desk, "dave", conversation.ChannelWeb, 2))
+	agreed := requireAgreement(t, c, first, ordinary, urgent)
+	require.Equal(t, conversation.TaskPending, agreed[ordinary].Tasks[0].Status, "priority comes first")
+	require.NoError(t, people.SetCapacity(t.Context(), c.Desk, "dave", conversation.ChannelWeb, 2))
 	c.offered(t, ordinary, "dave")
 	requireAgreement(t, c, first, ordinary, urgent)
 }
@@ -70,7 +73,7 @@ func TestAgentWhoGoesAwayIsDeclinedForAndTheTaskPlacedOn(t *testing.T) {
 	t.Parallel()
 	c := openEnvironment(t, nil)
 	c.startWorker(t)
-	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
+	require.NoError(t, people.AddQueue(t.Context(), c.Desk, "sales"))
 	c.hire(t, "dave", 3, "sales")
 	kept := c.begin(t, "sales")
 	c.offered(t, kept, "dave")
@@ -80,14 +83,14 @@ func TestAgentWhoGoesAwayIsDeclinedForAndTheTaskPlacedOn(t *testing.T) {
 	requireAgreement(t, c, kept, offered)
 	c.hire(t, "erin", 3, "sales")
 
-	require.NoError(t, desk.SetPresence(t.Context(), c.Desk, "dave", desk.PresenceBreak))
+	require.NoError(t, routing.SetPresence(t.Context(), c.Desk, "dave", desk.PresenceBreak))
 	c.offered(t, offered, "erin")
-	records := requireAgreement(t, c, kept, offered)
-	require.Equal(t, "dave", records[kept].Tasks[0].Agent, "who goes away keeps what they have")
-	require.Equal(t, conversation.TaskAssigned, records[kept].Tasks[0].Status)
+	agreed := requireAgreement(t, c, kept, offered)
+	require.Equal(t, "dave", agreed[kept].Tasks[0].Agent, "who goes away keeps what they have")
+	require.Equal(t, conversation.TaskAssigned, agreed[kept].Tasks[0].Status)
 	c.refused(t, offered, conversation.AcceptCommand{Agent: "dave"}, conversation.CodeNoReservation)
 
-	reservations, err := desk.ListReservations(t.Context(), c.Desk, offered)
+	reservations, err := records.ListReservations(t.Context(), c.Desk, offered)
 	require.NoError(t, err)
 	require.Len(t, reservations, 2)
 	require.Equal(t, conversation.ReservationRejected, reservations[0].Status)
@@ -101,7 +104,7 @@ func TestOfferThatExpiresMakesTheAgentUnavailableAndIsPlacedOn(t *testing.T) {
 	// Long enough for erin to accept on a busy machine: her offer would expire too.
 	_, err := desk.SetSettings(t.Context(), c.Desk, "test", func(s *conversation.Settings) { s.ReservationTimeout = 10 })
 	require.NoError(t, err)
-	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
+	require.NoError(t, people.AddQueue(t.Context(), c.Desk, "sales"))
 	c.hire(t, "dave", 3, "sales")
 	sid := c.begin(t, "sales")
 	c.offered(t, sid, "dave")
@@ -110,10 +113,10 @@ func TestOfferThatExpiresMakesTheAgentUnavailableAndIsPlacedOn(t *testing.T) {
 	c.offered(t, sid, "erin")
 	c.do(t, sid, conversation.AcceptCommand{Agent: "erin"})
 	requireAgreement(t, c, sid)
-	dave, err := desk.FindAgent(t.Context(), c.Desk, "dave")
+	dave, err := people.FindAgent(t.Context(), c.Desk, "dave")
 	require.NoError(t, err)
 	require.False(t, dave.Available())
-	erin, err := desk.FindAgent(t.Context(), c.Desk, "erin")
+	erin, err := people.FindAgent(t.Context(), c.Desk, "erin")
 	require.NoError(t, err)
 	require.True(t, erin.Available())
 }
@@ -122,13 +125,13 @@ func TestWaitingTaskIsTakenByHand(t *testing.T) {
 	t.Parallel()
 	c := openEnvironment(t, nil)
 	c.startWorker(t)
-	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
+	require.NoError(t, people.AddQueue(t.Context(), c.Desk, "sales"))
 	sid := c.begin(t, "sales")
 	requireAgreement(t, c, sid)
 
-	_, err := desk.Claim(t.Context(), c.Desk, sid, "bob")
+	_, err := routing.Claim(t.Context(), c.Desk, sid, "bob")
 	require.NoError(t, err)
-	_, err = desk.Claim(t.Context(), c.Desk, sid, "alice")
+	_, err = routing.Claim(t.Context(), c.Desk, sid, "alice")
 	require.Equal(t, conversation.CodeNoReservation, conversation.CodeOf(err), "another agent was quicker: %v", err)
 	// The worker's dispatcher delivers a claim that another process has made.
 	c.offered(t, sid, "bob")
@@ -141,12 +144,12 @@ func TestMatchThatWasNotDeliveredIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	c := openEnvironment(t, nil)
 	worker := c.startWorker(t)
-	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
+	require.NoError(t, people.AddQueue(t.Context(), c.Desk, "sales"))
 	sid := c.begin(t, "sales")
 	requireAgreement(t, c, sid)
 
 	c.Server.Kill()
-	claim, err := desk.Claim(t.Context(), c.Desk, sid, "bob")
+	claim, err := routing.Claim(t.Context(), c.Desk, sid, "bob")
 	require.NoError(t, err)
 	waitFor(t, testenv.Patience, "a delivery that fails", func() bool {
 		return strings.Contains(worker.Stderr.String(), "delivery to the conversation failed")
@@ -169,7 +172,7 @@ func TestTwoWorkersPlaceEachTaskOnce(t *testing.T) {
 	c := openEnvironment(t, nil)
 	one := c.startWorker(t)
 	c.startWorker(t)
-	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "sales"))
+	require.NoError(t, people.AddQueue(t.Context(), c.Desk, "sales"))
 	var sids []string
 	for range conversations {
 		sids = append(sids, c.begin(t, "sales"))
@@ -223,10 +226,10 @@ func (c *environment) reservedOf(t *testing.T, sids []string, served map[string]
 
 func requireWithinCapacity(t *testing.T, c *environment) {
 	t.Helper()
-	agents, err := desk.ListAgents(in(t, testenv.Patience), c.Desk)
+	agents, err := people.ListAgents(in(t, testenv.Patience), c.Desk)
 	require.NoError(t, err)
 	for _, agent := range agents {
-		at := slices.IndexFunc(agent.Channels, func(a desk.AgentChannel) bool { return a.Channel == conversation.ChannelWeb })
+		at := slices.IndexFunc(agent.Channels, func(a people.AgentChannel) bool { return a.Channel == conversation.ChannelWeb })
 		require.LessOrEqual(t, agent.Channels[at].Load, agent.Channels[at].Capacity, "load of %s", agent.Name)
 	}
 }
@@ -234,7 +237,7 @@ func requireWithinCapacity(t *testing.T, c *environment) {
 // says writes a message into the transcript.
 func (c *environment) says(t *testing.T, sid, from, text string) {
 	t.Helper()
-	_, err := desk.Say(in(t, testenv.Patience), c.Desk, desk.NewMessage{Conversation: sid, From: from, Text: text})
+	_, err := records.Say(in(t, testenv.Patience), c.Desk, records.NewMessage{Conversation: sid, From: from, Text: text})
 	require.NoError(t, err)
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
@@ -83,7 +83,7 @@ func TestPoisonHoldsNothingUp(t *testing.T) {
 		return
 	}
 	waitFor(t, testenv.Patience, "a conversation that is closed at the desk", func() bool {
-		shown, err := desk.ReadShown(in(t, testenv.Patience), c.Desk, drowned)
+		shown, err := routing.ReadShown(in(t, testenv.Patience), c.Desk, drowned)
 		require.NoError(t, err)
 		return !shown.Open
 	})

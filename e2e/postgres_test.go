@@ -6,9 +6,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/postgres"
 	"github.com/baton-transfers/baton/internal/postgres/postgrestest"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -28,7 +30,7 @@ func openShared(t *testing.T) (f *httpEnvironment, workers []*process, other *ga
 	f = &httpEnvironment{environment: openEnvironmentOn(t, testenv.Options{Database: emptyPostgres(t)})}
 	workers = []*process{f.startWorker(t), f.startWorker(t)}
 	var err error
-	f.account, err = desk.ReadAccount(in(t, testenv.Patience), f.Desk)
+	f.account, err = access.ReadAccount(in(t, testenv.Patience), f.Desk)
 	require.NoError(t, err)
 	f.gateway, other = f.startGateway(t), f.startGateway(t, "BATON_HTTP=127.0.0.1:0")
 	return f, workers, other
@@ -45,7 +47,7 @@ func TestSeveralWorkersAndGatewaysShareADesk(t *testing.T) {
 		require.NoError(t, err)
 		var task string
 		waitFor(t, testenv.Patience, "bob's offer, at the other gateway's desk", func() bool {
-			offers, err := desk.ListOffers(in(t, testenv.Patience), f.Desk, "bob")
+			offers, err := routing.ListOffers(in(t, testenv.Patience), f.Desk, "bob")
 			require.NoError(t, err)
 			for _, o := range offers {
 				if o.Conversation.SID == i.conversation {

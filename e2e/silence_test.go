@@ -16,7 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/silence"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
@@ -82,7 +85,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	}
 	worker := f.startWorker(t, through...)
 	f.gateway = f.startGateway(t, through...)
-	f.account, err = desk.ReadAccount(in(t, testenv.Patience), f.Desk)
+	f.account, err = access.ReadAccount(in(t, testenv.Patience), f.Desk)
 	require.NoError(t, err)
 	r := f.newReceiver(t)
 
@@ -135,9 +138,9 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 	}
 	waiting := f.begin(t, "support")
 	waitFor(t, testenv.Patience, "the customer is offered at the desk", func() bool {
-		offers, err := desk.ListOffers(in(t, testenv.Patience), f.Desk, "alice")
+		offers, err := routing.ListOffers(in(t, testenv.Patience), f.Desk, "alice")
 		require.NoError(t, err)
-		return slices.ContainsFunc(offers, func(o desk.Offer) bool { return o.Conversation.SID == waiting })
+		return slices.ContainsFunc(offers, func(o routing.Offer) bool { return o.Conversation.SID == waiting })
 	})
 	t.Logf("The customer was offered after %s.", time.Since(began).Round(time.Millisecond))
 	event := f.happened(t, waiting, conversation.EventReservationCreated)
@@ -163,7 +166,7 @@ func TestSilentConnectionsHoldNothingUp(t *testing.T) {
 func (c *environment) happened(t *testing.T, sid string, name conversation.EventName) (position int64) {
 	t.Helper()
 	waitFor(t, testenv.Patience, fmt.Sprintf("%s of %s", name, sid), func() bool {
-		events, err := desk.ConversationEvents(in(t, testenv.Patience), c.Desk, 0, 1000)
+		events, err := outbox.ConversationEvents(in(t, testenv.Patience), c.Desk, 0, 1000)
 		require.NoError(t, err)
 		at := slices.IndexFunc(events, func(e desk.LoggedEvent) bool { return e.Conversation == sid && e.Name == name })
 		if at >= 0 {
@@ -214,7 +217,7 @@ func TestAFrozenProcessLosesItsLocks(t *testing.T) {
 	f := &httpEnvironment{environment: openEnvironmentOn(t, testenv.Options{Database: emptyPostgres(t)})}
 	f.startWorker(t)
 	var err error
-	f.account, err = desk.ReadAccount(in(t, testenv.Patience), f.Desk)
+	f.account, err = access.ReadAccount(in(t, testenv.Patience), f.Desk)
 	require.NoError(t, err)
 	f.gateway = f.startGateway(t)
 	admin := f.admin(t)
@@ -247,7 +250,7 @@ func TestAFrozenProcessLosesItsLocks(t *testing.T) {
 		// Presence needs only the desk: every writing transaction blocks it.
 		began := time.Now()
 		admin.does(http.StatusOK, http.MethodPost, admin.inWorkspace("/Workers/"+conversation.AgentSID("carol")),
-			form("ActivitySid", desk.ActivityOf(presence).SID))
+			form("ActivitySid", routing.ActivityOf(presence).SID))
 		t.Logf("%s, presence over HTTP took %s.", when, time.Since(began).Round(time.Millisecond))
 		passing.Wait()
 		require.NoError(t, failed)

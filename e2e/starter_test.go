@@ -12,8 +12,9 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/load"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -138,7 +139,7 @@ func TestStarterDrivesAConversation(t *testing.T) {
 	// To a queue, with transcript and note; declined, and claimed in the end.
 	u.does(t, "transfer", sid, "--from", "alice", "--to", "queue:billing", "--note", "Charged twice.")
 	u.offered(t, sid, "bob")
-	var offers []desk.Offer
+	var offers []routing.Offer
 	waitFor(t, soon, "the offer at the desk", func() bool {
 		u.reads(t, &offers, "offers", "--agent", "bob")
 		return len(offers) == 1
@@ -423,7 +424,7 @@ func TestStarterRefusesBadValues(t *testing.T) {
 	u.isRefused(t, conversation.CodeNotWrapping, "wrapup", sid, "--agent", "alice")
 	u.isRefused(t, conversation.CodeNoActiveTransfer, "cancel", sid, "--agent", "alice")
 	u.isRefused(t, conversation.CodeInvalidPayload, "say", sid, "--as", "alice", "  ")
-	u.isRefused(t, conversation.CodeInvalidPayload, "say", sid, "--as", "alice", strings.Repeat("x", desk.MaxMessage+1))
+	u.isRefused(t, conversation.CodeInvalidPayload, "say", sid, "--as", "alice", strings.Repeat("x", records.MaxMessage+1))
 	u.isRefused(t, conversation.CodeNotYourTask, "say", sid, "--as", "bob", "Hello")
 	u.isRefused(t, conversation.CodeInvalidPayload, "agents", "add", "Dave")
 	u.isRefused(t, conversation.CodeInvalidPayload, "agents", "add", "alice")
@@ -442,7 +443,7 @@ func TestStarterRefusesBadValues(t *testing.T) {
 	note := strings.Repeat("é", conversation.MaxNote)
 	u.does(t, "transfer", sid, "--from", "alice", "--to", "agent:bob", "--note", note)
 	waitFor(t, soon, "the note", func() bool {
-		var offers []desk.Offer
+		var offers []routing.Offer
 		u.reads(t, &offers, "offers", "--agent", "bob")
 		return len(offers) == 1 && len(offers[0].Notes) == 1 && offers[0].Notes[0].Text == note
 	})
@@ -483,15 +484,15 @@ func TestStarterImportsRealDialoguesTurnByTurn(t *testing.T) {
 		require.Equal(t, source[i].ID, r.Dialogue)
 		require.True(t, r.Identical)
 		require.Equal(t, len(source[i].Original)/2, r.PassedOnAt)
-		var read struct{ Messages []desk.Message }
+		var read struct{ Messages []records.Message }
 		u.reads(t, &read, "transcript", r.Conversation)
 		require.Len(t, read.Messages, len(source[i].Original))
 		for n, turn := range source[i].Original {
 			require.Equal(t, turn[1], read.Messages[n].Text, "turn %d of dialogue %d", n+1, r.Dialogue)
 			if turn[0] == "customer" {
-				require.Equal(t, desk.FromCustomer, read.Messages[n].From)
+				require.Equal(t, records.FromCustomer, read.Messages[n].From)
 			} else {
-				require.NotEqual(t, desk.FromCustomer, read.Messages[n].From)
+				require.NotEqual(t, records.FromCustomer, read.Messages[n].From)
 			}
 		}
 		require.Equal(t, conversation.ConversationClosed, u.shows(t, r.Conversation).Status)

@@ -28,7 +28,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -172,7 +173,7 @@ func openObserved(t *testing.T) *observed {
 	o.gatewayTold = o.gateway.logged(t, "gateway started", "metrics")
 	o.workerTold = o.worker.logged(t, "worker started", "metrics")
 	var err error
-	o.account, err = desk.ReadAccount(in(t, testenv.Patience), o.Desk)
+	o.account, err = access.ReadAccount(in(t, testenv.Patience), o.Desk)
 	require.NoError(t, err)
 	o.admin(t).does(http.StatusOK, http.MethodPost, o.admin(t).inWorkspace(""), form("EventCallbackUrl", receiver.URL))
 	return o
@@ -351,7 +352,7 @@ func (o *observed) isReadyWhileBothAnswer(t *testing.T) {
 // is complete.
 func (o *observed) isLookedAtByRules(t *testing.T) {
 	t.Helper()
-	require.NoError(t, desk.AddQueue(in(t, testenv.Patience), o.Desk, "nights")) // it has no agents
+	require.NoError(t, people.AddQueue(in(t, testenv.Patience), o.Desk, "nights")) // it has no agents
 	o.begin(t, "nights")
 	_, err := o.Temporal.ExecuteWorkflow(in(t, testenv.Patience), client.StartWorkflowOptions{ID: "unheard-of", TaskQueue: workflows.TaskQueue}, "Unheard of")
 	require.NoError(t, err)

@@ -15,8 +15,11 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/outbox"
 	"github.com/baton-transfers/baton/internal/reconcile"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -29,7 +32,7 @@ func agreeSoon(t *testing.T, c *environment, sids ...string) {
 		for _, sid := range sids {
 			record, err := c.Baton.State(in(t, testenv.Patience), sid)
 			require.NoError(t, err)
-			shown, err := desk.ReadShown(in(t, testenv.Patience), c.Desk, sid)
+			shown, err := routing.ReadShown(in(t, testenv.Patience), c.Desk, sid)
 			require.NoError(t, err)
 			if !reconcile.Agree(&record.State, shown) {
 				return false
@@ -87,13 +90,13 @@ func TestAConversationThatIsReset(t *testing.T) {
 	c.do(t, quiet, conversation.TransferCommand{From: "alice", To: to("bob")})
 	c.do(t, quiet, conversation.AcceptCommand{Agent: "bob"})
 	agreeSoon(t, c, quiet)
-	lost, err := desk.ListTasks(ctx, c.Desk, quiet)
+	lost, err := records.ListTasks(ctx, c.Desk, quiet)
 	require.NoError(t, err)
 	require.Len(t, lost, 2)
 	c.resetTo(t, quiet, func(events int) bool { return events >= before-1 })
 	c.await(t, quiet, "the reset", func(r conversation.Record) bool { return len(r.Tasks) == 1 })
 	agreeSoon(t, c, quiet)
-	ghost, err := desk.FindTask(ctx, c.Desk, lost[1].SID)
+	ghost, err := records.FindTask(ctx, c.Desk, lost[1].SID)
 	require.NoError(t, err)
 	require.Equal(t, conversation.ReasonReset, ghost.CanceledReason)
 
@@ -122,7 +125,7 @@ func TestAConversationThatIsReset(t *testing.T) {
 	agreeSoon(t, c, ended)
 	require.NoError(t, c.Temporal.TerminateWorkflow(ctx, workflows.ID(ended), "", "test"))
 	waitFor(t, testenv.Patience, "an agent who is free", func() bool {
-		shown, err := desk.ReadShown(ctx, c.Desk, ended)
+		shown, err := routing.ReadShown(ctx, c.Desk, ended)
 		require.NoError(t, err)
 		return !shown.Open
 	})
@@ -167,7 +170,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	c.finish(t, closed)
 	begun := c.beginWithAlice(t) // the copy does not contain it
 	agreeSoon(t, c, transferred, begun, idle)
-	lost, err := desk.ListTasks(in(t, testenv.Patience), c.Desk, transferred)
+	lost, err := records.ListTasks(in(t, testenv.Patience), c.Desk, transferred)
 	require.NoError(t, err)
 	require.Len(t, lost, 2)
 	stopServer()
@@ -180,14 +183,14 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	// The worker still has the lost state in memory, answers from it, and has nothing to do for the conversation.
 	began := time.Now()
 	waitFor(t, testenv.Patience, "the lost task ends at the desk", func() bool {
-		task, err := desk.FindTask(in(t, testenv.Patience), c.Desk, lost[1].SID)
+		task, err := records.FindTask(in(t, testenv.Patience), c.Desk, lost[1].SID)
 		require.NoError(t, err)
 		return task.CanceledReason == conversation.ReasonReset
 	})
 	t.Logf("the lost task had ended at the desk after %s", time.Since(began).Round(100*time.Millisecond))
 	agreeSoon(t, c, transferred, closed, idle)
 	waitFor(t, testenv.Patience, "one that Temporal has not is closed", func() bool {
-		shown, err := desk.ReadShown(in(t, testenv.Patience), c.Desk, begun)
+		shown, err := routing.ReadShown(in(t, testenv.Patience), c.Desk, begun)
 		require.NoError(t, err)
 		return !shown.Open
 	})
@@ -219,19 +222,19 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	later := c.beginWithAlice(t)
 	agreeSoon(t, c, transferred, later, idle)
 	known := map[string]bool{}
-	before, err := desk.EventsAfter(in(t, testenv.Patience), c.Desk, 0, 1000)
+	before, err := outbox.EventsAfter(in(t, testenv.Patience), c.Desk, 0, 1000)
 	require.NoError(t, err)
 	for _, e := range before {
 		known[e.SID()] = true
 	}
 	putDesk(keptDesk, c.DeskFile(), "desk", "restored")
 	agreeSoon(t, c, transferred, later, idle)
-	shown, err := desk.ReadShown(in(t, testenv.Patience), c.Desk, closed)
+	shown, err := routing.ReadShown(in(t, testenv.Patience), c.Desk, closed)
 	require.NoError(t, err)
 	require.False(t, shown.Open, "its end is known from what Temporal has kept of it")
 	c.do(t, idle, conversation.EndCommand{Agent: "alice"})
 	agreeSoon(t, c, idle)
-	after, err := desk.EventsAfter(in(t, testenv.Patience), c.Desk, 0, 1000)
+	after, err := outbox.EventsAfter(in(t, testenv.Patience), c.Desk, 0, 1000)
 	require.NoError(t, err)
 	fresh := 0
 	for _, e := range after {

@@ -18,7 +18,8 @@ import (
 
 	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -53,7 +54,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	builds.Go(func() error { return buildChanged(third, "") })
 
 	c := openEnvironment(t, drainsSoon)
-	require.NoError(t, desk.AddQueue(t.Context(), c.Desk, "night")) // it has no agents
+	require.NoError(t, people.AddQueue(t.Context(), c.Desk, "night")) // it has no agents
 	old := c.startVersion(t, have(t, workerProgram), "first")
 	c.makeCurrent(t, "first")
 	open := c.beginInEveryState(t)
@@ -229,7 +230,7 @@ func (c *environment) makeCurrentWhileItStarts(t *testing.T, program, build stri
 	half := worker.New(c.Temporal, workflows.TaskQueue, worker.Options{DisableWorkflowWorker: true, DeploymentOptions: worker.DeploymentOptions{
 		Version: version, UseVersioning: true, DefaultVersioningBehavior: workflow.VersioningBehaviorPinned,
 	}})
-	activities.Register(half, desk.NewConversationDesk(c.Desk))
+	activities.Register(half, routing.NewConversationDesk(c.Desk))
 	require.NoError(t, half.Start())
 	c.knows(t, build)
 	c.finish(t, c.beginWithAlice(t))

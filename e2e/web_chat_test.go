@@ -10,17 +10,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
 // conversations returns all conversations that the desk knows.
-func (o *devEnvironment) conversations(t *testing.T) []desk.Match {
+func (o *devEnvironment) conversations(t *testing.T) []records.Match {
 	t.Helper()
 	d, err := desk.Open(t.Context(), o.database, desk.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
-	found, err := desk.ConversationPage(t.Context(), d, desk.Filter{}, "", desk.Page{Limit: 100})
+	found, err := records.ConversationPage(t.Context(), d, records.Filter{}, "", desk.Page{Limit: 100})
 	require.NoError(t, err)
 	return found.Entries
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // reads waits until an element that a CSS selector finds shows the parts of a sentence from left to right, line by
@@ -152,11 +152,11 @@ func TestTooLongIsSaidBesideTheField(t *testing.T) {
 	crystal.seesIn("#thread", charged)
 	sid := o.conversations(t)[0].SID
 	require.Equal(t, long(conversation.MaxText), o.conversations(t)[0].Customer.Name)
-	bounded(crystal, "textbox", "Your message", "text", "16,000", "16,050", desk.MaxMessage, func() { crystal.presses(enter) })
+	bounded(crystal, "textbox", "Your message", "text", "16,000", "16,050", records.MaxMessage, func() { crystal.presses(enter) })
 	crystal.presses(enter)
 	crystal.waits("it is delivered", `document.querySelectorAll("#thread .message[data-number]").length === 2`)
 	counts(crystal, "text", "")
-	require.Equal(t, []string{charged, long(desk.MaxMessage)}, o.texts(t, sid))
+	require.Equal(t, []string{charged, long(records.MaxMessage)}, o.texts(t, sid))
 
 	o.offered(t, sid, "alice")
 	alice := o.agent(t, "alice")
@@ -180,7 +180,7 @@ func TestTooLongIsSaidBesideTheField(t *testing.T) {
 	carol.clicks("button", "Add")
 	carol.sees("Added " + long(conversation.MaxText) + ".")
 	carol.goes("/conversations")
-	bounded(carol, "searchbox", "Name, address, text or SID", "search", "200", "250", desk.MaxSearch, func() { carol.clicks("button", "Search") })
+	bounded(carol, "searchbox", "Name, address, text or SID", "search", "200", "250", records.MaxSearch, func() { carol.clicks("button", "Search") })
 	require.Equal(t, "/conversations", carol.at())
 	carol.goes("/conversations/" + sid)
 	bounded(carol, "textbox", "Reason", "reason", "255", "305", conversation.MaxText, func() { carol.clicks("button", "Close the conversation") })

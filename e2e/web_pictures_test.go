@@ -14,9 +14,12 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/desktest"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -30,7 +33,7 @@ func TestScreenshots(t *testing.T) {
 	t.Parallel()
 	folder := cmp.Or(os.Getenv(picturesVariable), t.TempDir())
 	u := newUser(t)
-	records := u.openDesk(t)
+	d := u.openDesk(t)
 	o := openDevOf(t, u)
 	c := o.commands(t)
 	draw := func(v *visitor, name string) {
@@ -48,14 +51,14 @@ func TestScreenshots(t *testing.T) {
 	// answer.
 	say := func(sid, from, text string) {
 		t.Helper()
-		_, err := desk.Say(in(t, testenv.Patience), records, desk.NewMessage{Conversation: sid, From: from, Text: text})
+		_, err := records.Say(in(t, testenv.Patience), d, records.NewMessage{Conversation: sid, From: from, Text: text})
 		require.NoError(t, err)
 	}
 	passed := c.startAs(t, conversation.ChannelWhatsApp, "Jonas Weber", "+49 170 1234567")
 	c.offered(t, passed, "alice")
-	say(passed, desk.FromCustomer, "The new boots are one size too small. Can I exchange them?")
+	say(passed, records.FromCustomer, "The new boots are one size too small. Can I exchange them?")
 	accepted := c.do(t, passed, conversation.AcceptCommand{Agent: "alice"})
-	require.NoError(t, desk.AwaitRevision(in(t, testenv.Patience), records, passed, accepted.Revision))
+	require.NoError(t, routing.AwaitRevision(in(t, testenv.Patience), d, passed, accepted.Revision))
 	say(passed, "alice", "Of course. I pass you to my colleague for returns, who sends you a label.")
 	c.do(t, passed, conversation.TransferCommand{From: "alice", To: toQueue("returns"), Note: "Exchange for size 43, order 3348917741."})
 
@@ -69,7 +72,7 @@ func TestScreenshots(t *testing.T) {
 	crystal.seesIn("#thread", "One of them is a mistake")
 	waiting := c.startAs(t, conversation.ChannelSMS, "Amina Diallo", "+33 6 12 34 56 78")
 	c.offered(t, waiting, "alice")
-	say(waiting, desk.FromCustomer, "Where is my parcel? It should have come on Monday.")
+	say(waiting, records.FromCustomer, "Where is my parcel? It should have come on Monday.")
 	alice.seesIn(".tasks", "Where is my parcel?")
 	alice.seesIn("#thread", "One of them is a mistake")
 	draw(alice, "desk")
@@ -133,13 +136,13 @@ func (u *user) openDesk(t *testing.T) *desk.Desk {
 		p.now = began
 		p.tell()
 	}
-	require.NoError(t, desk.SetPresence(p.ctx(), p.Desk, "emil", desk.PresenceBreak)) // the screenshots show alice
+	require.NoError(t, routing.SetPresence(p.ctx(), p.Desk, "emil", desk.PresenceBreak)) // the screenshots show alice
 	require.NoError(t, p.Close())
 
-	records, err := desk.Open(t.Context(), config.Database(u.data), desk.Options{})
+	d, err := desk.Open(t.Context(), config.Database(u.data), desk.Options{})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, records.Close()) })
-	return records
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	return d
 }
 
 // queueMembers are the agents of each queue.
@@ -149,10 +152,10 @@ func (p *past) hire() {
 	p.t.Helper()
 	ctx := p.ctx()
 	for _, queue := range []struct{ name, friendly string }{{"support", "Support"}, {"billing", "Billing"}, {"returns", "Returns"}} {
-		require.NoError(p.t, desk.CreateQueue(ctx, p.Desk, desk.NewQueue{Name: queue.name, FriendlyName: queue.friendly}))
+		require.NoError(p.t, people.CreateQueue(ctx, p.Desk, people.NewQueue{Name: queue.name, FriendlyName: queue.friendly}))
 		p.now = p.now.Add(time.Second) // support comes first, which gets new chats
 	}
-	for _, agent := range []desk.NewAgent{
+	for _, agent := range []people.NewAgent{
 		{Name: "alice", FriendlyName: "Alice Moreau"},
 		{Name: "bob", FriendlyName: "Bob Okafor"},
 		{Name: "dana", FriendlyName: "Dana Petrova"},
@@ -162,11 +165,11 @@ func (p *past) hire() {
 		if agent.Role == "" {
 			agent.Presence = desk.PresenceAvailable
 		}
-		require.NoError(p.t, desk.AddAgent(ctx, p.Desk, agent))
+		require.NoError(p.t, people.AddAgent(ctx, p.Desk, agent))
 	}
 	for _, queue := range []string{"support", "billing", "returns"} {
 		for _, agent := range queueMembers[queue] {
-			require.NoError(p.t, desk.AddMember(ctx, p.Desk, queue, agent))
+			require.NoError(p.t, people.AddMember(ctx, p.Desk, queue, agent))
 		}
 	}
 	_, err := desk.SetSettings(ctx, p.Desk, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
@@ -225,14 +228,14 @@ func (p *past) tell() {
 		Conversation: c.sid, Channel: channels[p.random.IntN(len(channels))], Queue: matter.queue,
 		Customer: conversation.Customer{Name: customers[p.random.IntN(len(customers))]},
 	})
-	c.say(desk.FromCustomer, matter.text)
+	c.say(records.FromCustomer, matter.text)
 	c.accept()
 	if matter.passedTo != "" && p.random.IntN(3) > 0 {
 		c.pass(conversation.Target{Queue: matter.passedTo}, matter.note)
 	}
 	holder := c.task().Agent
 	c.say(holder, "That is done. Is there anything else?")
-	c.say(desk.FromCustomer, "No, thank you!")
+	c.say(records.FromCustomer, "No, thank you!")
 	c.do(conversation.EndCommand{Agent: holder})
 	c.later(10, 90)
 	c.do(conversation.WrapupCommand{Agent: holder, Disposition: "resolved"})
@@ -256,7 +259,7 @@ func (c *pastConversation) pass(target conversation.Target, note string) {
 	c.say(receiver, "I have seen to it. You are back with my colleague in a moment.")
 	c.do(conversation.TransferCommand{From: receiver, To: conversation.Target{Agent: sender}})
 	c.later(5, 20)
-	require.NoError(c.t, desk.NoteRefused(c.ctx(), c.past.Desk, c.sid, conversation.AcceptCommand{Agent: sender}, desktest.ErrWrapupPending))
+	require.NoError(c.t, records.NoteRefused(c.ctx(), c.past.Desk, c.sid, conversation.AcceptCommand{Agent: sender}, desktest.ErrWrapupPending))
 	c.do(conversation.WrapupCommand{Agent: sender, Disposition: "passed_on"})
 	c.accept()
 	c.later(10, 60)
@@ -285,7 +288,7 @@ func (p *past) ctx() context.Context { return context.WithoutCancel(p.t.Context(
 
 func (c *pastConversation) say(from, text string) {
 	c.t.Helper()
-	_, err := desk.Say(c.ctx(), c.past.Desk, desk.NewMessage{Conversation: c.sid, From: from, Text: text})
+	_, err := records.Say(c.ctx(), c.past.Desk, records.NewMessage{Conversation: c.sid, From: from, Text: text})
 	require.NoError(c.t, err)
 	c.later(5, 40)
 }
@@ -297,14 +300,14 @@ func (c *pastConversation) do(command conversation.Command) {
 	require.NoError(c.t, err)
 	var facts *conversation.Facts
 	if query != nil {
-		answered, err := desk.ReadFacts(c.ctx(), c.past.Desk, *query)
+		answered, err := routing.ReadFacts(c.ctx(), c.past.Desk, *query)
 		require.NoError(c.t, err)
 		facts = &answered
 	}
 	result, err := c.state.Apply(command, facts, c.now)
 	require.NoError(c.t, err)
 	c.events, c.notes = append(c.events, result.Events...), append(c.notes, result.Notes...)
-	answer, err := desk.Sync(c.ctx(), c.past.Desk, c.state.Snapshot(c.events, c.notes))
+	answer, err := routing.Sync(c.ctx(), c.past.Desk, c.state.Snapshot(c.events, c.notes))
 	require.NoError(c.t, err)
 	c.events, c.notes = nil, nil
 	for _, match := range answer.Matches {

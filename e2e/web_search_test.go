@@ -6,7 +6,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // TestASupervisorSearchesInTheBrowser: a supervisor searches by the customer's words, with the keyboard. A change
@@ -38,7 +38,7 @@ func TestASupervisorSearchesInTheBrowser(t *testing.T) {
 	o.beginsChat(t, "Yan", "Live again")
 	carol.sees("Yan")
 
-	var found []desk.Match
+	var found []records.Match
 	o.reads(t, &found, "find", "muller")
 	require.Len(t, found, 1)
 	require.Equal(t, "Müller", found[0].Excerpt.Match)

@@ -19,7 +19,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
+
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 
@@ -48,7 +50,7 @@ func (o *devEnvironment) texts(t *testing.T, sid string) (texts []string) {
 	d, err := desk.Open(t.Context(), o.database, desk.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
-	thread, err := desk.ReadThread(t.Context(), d, sid, desk.AsSystem(), desk.Window{Limit: 1000})
+	thread, err := records.ReadThread(t.Context(), d, sid, records.AsSystem(), records.Window{Limit: 1000})
 	require.NoError(t, err)
 	for _, m := range thread.Messages {
 		texts = append(texts, m.Text)
@@ -63,7 +65,7 @@ func (o *devEnvironment) fill(t *testing.T, sid string, count int) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
 	for n := range count {
-		_, err := desk.Say(t.Context(), d, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: fmt.Sprintf("message %d.", n+1)})
+		_, err := records.Say(t.Context(), d, records.NewMessage{Conversation: sid, From: records.FromCustomer, Text: fmt.Sprintf("message %d.", n+1)})
 		require.NoError(t, err)
 	}
 }

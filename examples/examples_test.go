@@ -22,8 +22,9 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/devserver"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -117,9 +118,9 @@ func staff(t *testing.T, database string, keys *codec.KeyRing) {
 	t.Helper()
 	d, err := desk.Open(t.Context(), database, desk.Options{Cipher: keys})
 	require.NoError(t, err)
-	require.NoError(t, desk.AddQueue(t.Context(), d, "support"))
-	require.NoError(t, desk.AddAgent(t.Context(), d, desk.NewAgent{Name: "alice", Presence: desk.PresenceAvailable}))
-	require.NoError(t, desk.AddMember(t.Context(), d, "support", "alice"))
+	require.NoError(t, people.AddQueue(t.Context(), d, "support"))
+	require.NoError(t, people.AddAgent(t.Context(), d, people.NewAgent{Name: "alice", Presence: desk.PresenceAvailable}))
+	require.NoError(t, people.AddMember(t.Context(), d, "support", "alice"))
 	require.NoError(t, d.Close())
 }
 

@@ -8,7 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
 )
 
 // TestARefusalNamesTheFlag checks that a refusal names the flag of the refused value.
@@ -55,7 +56,7 @@ func TestDurationsMayBeInDays(t *testing.T) {
 func TestTimesOfOtherDaysHaveTheirDate(t *testing.T) {
 	t.Parallel()
 	baton := starting(t, func(d *desk.Desk) {
-		_, _, err := desk.AddKey(t.Context(), d, desk.Key{Name: "crm", Role: desk.KeyService})
+		_, _, err := access.AddKey(t.Context(), d, access.Key{Name: "crm", Role: access.KeyService})
 		require.NoError(t, err)
 	})
 	_, out, _ := baton("keys", "list")

@@ -6,7 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
 )
 
 // TestACommandThatIsRefusedChangesNothing covers commands that change several things: the same command can be
@@ -15,10 +16,10 @@ func TestACommandThatIsRefusedChangesNothing(t *testing.T) {
 	t.Parallel()
 	baton := starting(t, func(d *desk.Desk) {
 		ctx := t.Context()
-		require.NoError(t, desk.AddQueue(ctx, d, "support"))
-		require.NoError(t, desk.CreateQueue(ctx, d, desk.NewQueue{Name: "skilled", TargetWorkers: "1==1"}))
-		require.NoError(t, desk.AddAgent(ctx, d, desk.NewAgent{Name: "alice"}))
-		require.NoError(t, desk.AddMember(ctx, d, "support", "alice"))
+		require.NoError(t, people.AddQueue(ctx, d, "support"))
+		require.NoError(t, people.CreateQueue(ctx, d, people.NewQueue{Name: "skilled", TargetWorkers: "1==1"}))
+		require.NoError(t, people.AddAgent(ctx, d, people.NewAgent{Name: "alice"}))
+		require.NoError(t, people.AddMember(ctx, d, "support", "alice"))
 	})
 	state := func() string {
 		_, agents, _ := baton("agents", "--json")
@@ -59,9 +60,9 @@ func TestNamesThatDoNotExistAreRefused(t *testing.T) {
 	t.Parallel()
 	baton := starting(t, func(d *desk.Desk) {
 		ctx := t.Context()
-		require.NoError(t, desk.CreateQueue(ctx, d, desk.NewQueue{FriendlyName: "経理"}))
-		require.NoError(t, desk.AddAgent(ctx, d, desk.NewAgent{FriendlyName: "張偉"}))
-		require.NoError(t, desk.AddAgent(ctx, d, desk.NewAgent{Name: "bob"}))
+		require.NoError(t, people.CreateQueue(ctx, d, people.NewQueue{FriendlyName: "経理"}))
+		require.NoError(t, people.AddAgent(ctx, d, people.NewAgent{FriendlyName: "張偉"}))
+		require.NoError(t, people.AddAgent(ctx, d, people.NewAgent{Name: "bob"}))
 	})
 	for _, test := range []struct {
 		says, advice string

@@ -8,7 +8,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
 )
 
 // starting returns a function that runs baton on its own desk.
@@ -30,8 +32,8 @@ func TestAgentsAreReleasedFromTheirAccounts(t *testing.T) {
 	t.Parallel()
 	baton := starting(t, func(d *desk.Desk) {
 		for _, agent := range []string{"alice", "bob", "erin"} {
-			require.NoError(t, desk.AddAgent(t.Context(), d, desk.NewAgent{Name: agent}))
-			require.NoError(t, desk.BindIdentity(t.Context(), d, agent, "https://id.example.com", "subject-of-"+agent))
+			require.NoError(t, people.AddAgent(t.Context(), d, people.NewAgent{Name: agent}))
+			require.NoError(t, access.BindIdentity(t.Context(), d, agent, "https://id.example.com", "subject-of-"+agent))
 		}
 	})
 	code, out, _ := baton("agents", "identities")

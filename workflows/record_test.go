@@ -26,9 +26,11 @@ import (
 	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/desktest"
 	"github.com/baton-transfers/baton/internal/devserver"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -147,7 +149,7 @@ func newRealEnvironment(t *testing.T, server *devserver.Server, name string) *re
 
 	ctx, stop := context.WithCancel(context.Background())
 	dispatched := make(chan error, 1)
-	go func() { dispatched <- desk.RunDispatcher(ctx, st.desk, st) }()
+	go func() { dispatched <- routing.RunDispatcher(ctx, st.desk, st) }()
 	t.Cleanup(func() {
 		stop()
 		require.ErrorIs(t, <-dispatched, context.Canceled)
@@ -172,18 +174,18 @@ func dial(t *testing.T, server *devserver.Server, identity string) client.Client
 func (s *realEnvironment) furnish() {
 	ctx := s.Context()
 	for _, queue := range []string{"support", "billing", "empty"} {
-		require.NoError(s, desk.AddQueue(ctx, s.desk, queue))
+		require.NoError(s, people.AddQueue(ctx, s.desk, queue))
 	}
-	for _, agent := range []desk.NewAgent{
+	for _, agent := range []people.NewAgent{
 		{Name: "alice", Presence: desk.PresenceAvailable},
 		{Name: "bob", Presence: desk.PresenceAvailable},
 		{Name: "carol", Presence: desk.PresenceAvailable},
 		{Name: "dave", Presence: desk.PresenceOffline},
 	} {
-		require.NoError(s, desk.AddAgent(ctx, s.desk, agent))
+		require.NoError(s, people.AddAgent(ctx, s.desk, agent))
 	}
 	for _, member := range []struct{ queue, agent string }{{"support", "alice"}, {"support", "dave"}, {"billing", "bob"}} {
-		require.NoError(s, desk.AddMember(ctx, s.desk, member.queue, member.agent))
+		require.NoError(s, people.AddMember(ctx, s.desk, member.queue, member.agent))
 	}
 	s.settings(func(settings *conversation.Settings) {
 		settings.MessagingTransfers, settings.TransferNotes = true, true
@@ -198,7 +200,7 @@ func (s *realEnvironment) Facts(ctx context.Context, query conversation.FactsQue
 	if s.away.queries.Load() {
 		return conversation.Facts{}, errDeskAway
 	}
-	return desk.ReadFacts(ctx, s.desk, query)
+	return routing.ReadFacts(ctx, s.desk, query)
 }
 
 // Sync implements [activities.Desk].
@@ -206,10 +208,10 @@ func (s *realEnvironment) Sync(ctx context.Context, snapshot conversation.Snapsh
 	if s.away.syncs.Load() {
 		return conversation.Acknowledgement{}, errDeskAway
 	}
-	return desk.Sync(ctx, s.desk, snapshot)
+	return routing.Sync(ctx, s.desk, snapshot)
 }
 
-// Deliver implements [desk.Courier].
+// Deliver implements [routing.Courier].
 func (s *realEnvironment) Deliver(ctx context.Context, sid string, command conversation.Command) error {
 	err := s.baton.SendAsync(ctx, sid, command)
 	if conversation.CodeOf(err) == conversation.CodeConversationClosed {
@@ -226,7 +228,7 @@ func (s *realEnvironment) settings(change func(*conversation.Settings)) {
 
 func (s *realEnvironment) presence(agent string, presence desk.Presence) {
 	s.Helper()
-	require.NoError(s, desk.SetPresence(s.Context(), s.desk, agent, presence))
+	require.NoError(s, routing.SetPresence(s.Context(), s.desk, agent, presence))
 }
 
 // start starts the conversation on the channel web.

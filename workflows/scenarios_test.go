@@ -15,7 +15,9 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -105,8 +107,8 @@ var commandScenarios = []scenario{
 	}},
 	{name: "transfer_with_a_stored_note", play: func(s *realEnvironment) {
 		s.opened()
-		require.NoError(s, desk.AwaitRevision(s.Context(), s.desk, s.sid, s.state().Revision))
-		note, err := desk.StoreNote(s.Context(), s.desk, s.sid, "alice", "Was charged twice.")
+		require.NoError(s, routing.AwaitRevision(s.Context(), s.desk, s.sid, s.state().Revision))
+		note, err := records.StoreNote(s.Context(), s.desk, s.sid, "alice", "Was charged twice.")
 		require.NoError(s, err)
 		s.do(conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: note})
 		s.accepted("bob")
@@ -191,8 +193,8 @@ var commandScenarios = []scenario{
 		s.presence("alice", desk.PresenceOffline)
 		s.start()
 		record := s.await(func(r conversation.Record) bool { return len(r.Tasks) == 1 })
-		require.NoError(s, desk.AwaitRevision(s.Context(), s.desk, s.sid, record.Revision))
-		command, err := desk.Claim(s.Context(), s.desk, s.sid, "carol")
+		require.NoError(s, routing.AwaitRevision(s.Context(), s.desk, s.sid, record.Revision))
+		command, err := routing.Claim(s.Context(), s.desk, s.sid, "carol")
 		require.NoError(s, err)
 		s.signal(command)
 		s.accepted("carol")

@@ -16,7 +16,11 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // Quiet returns the conversation's state when the desk has it and nothing has changed in the meantime.
@@ -26,7 +30,7 @@ func Quiet(ctx context.Context, b *baton.Client, d *desk.Desk, sid string) (conv
 		if err != nil {
 			return record, err
 		}
-		if err := desk.AwaitRevision(ctx, d, sid, record.Revision); err != nil {
+		if err := routing.AwaitRevision(ctx, d, sid, record.Revision); err != nil {
 			return record, fmt.Errorf("the desk doesn't catch up with revision %d of %s: %w", record.Revision, sid, err)
 		}
 		again, err := b.State(ctx, sid)
@@ -43,7 +47,7 @@ const eventPage = 1000
 func Events(ctx context.Context, d *desk.Desk) (map[string][]desk.LoggedEvent, error) {
 	events := map[string][]desk.LoggedEvent{}
 	for position := int64(0); ; {
-		page, err := desk.ConversationEvents(ctx, d, position, eventPage)
+		page, err := outbox.ConversationEvents(ctx, d, position, eventPage)
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +73,7 @@ func Conversation(ctx context.Context, d *desk.Desk, record conversation.Record,
 }
 
 func headsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) error {
-	shown, err := desk.FindConversation(ctx, d, record.Conversation)
+	shown, err := records.FindConversation(ctx, d, record.Conversation)
 	if err != nil {
 		return err
 	}
@@ -87,11 +91,11 @@ func headsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) 
 }
 
 func tasksDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) error {
-	tasks, err := desk.ListTasks(ctx, d, record.Conversation)
+	tasks, err := records.ListTasks(ctx, d, record.Conversation)
 	if err != nil {
 		return err
 	}
-	rows := map[string]desk.Task{}
+	rows := map[string]records.Task{}
 	for _, row := range tasks {
 		rows[row.SID] = row
 	}
@@ -105,7 +109,7 @@ func tasksDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) 
 			wrong = append(wrong, fmt.Errorf("task %s of %s isn't at the desk", task.SID, record.Conversation))
 			continue
 		}
-		wanted := desk.Task{Conversation: record.Conversation, Channel: record.Channel, Task: storedTask(*task)}
+		wanted := records.Task{Conversation: record.Conversation, Channel: record.Channel, Task: storedTask(*task)}
 		if wanted.Attributes == nil {
 			row.Attributes = nil // the conversation drops them from old tasks, the desk keeps them
 		}
@@ -115,7 +119,7 @@ func tasksDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) 
 }
 
 func transfersDiffer(ctx context.Context, d *desk.Desk, record conversation.Record) error {
-	shown, err := desk.ListTransfers(ctx, d, record.Conversation)
+	shown, err := records.ListTransfers(ctx, d, record.Conversation)
 	if err != nil {
 		return err
 	}
@@ -144,7 +148,7 @@ func transfersDiffer(ctx context.Context, d *desk.Desk, record conversation.Reco
 // the event log has the same, and that each reservation has the status of its last event.
 func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record, fed []desk.LoggedEvent) error {
 	sid := record.Conversation
-	events, err := desk.ListEvents(ctx, d, sid)
+	events, err := records.ListEvents(ctx, d, sid)
 	if err != nil {
 		return err
 	}
@@ -152,7 +156,7 @@ func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record,
 	if len(events) != record.Events {
 		wrong = append(wrong, fmt.Errorf("%s has had %d events, at the desk %d", sid, record.Events, len(events)))
 	}
-	tasks, err := desk.ListTasks(ctx, d, sid) // those of the conversation (see tasksDiffer), and older ones that it has dropped
+	tasks, err := records.ListTasks(ctx, d, sid) // those of the conversation (see tasksDiffer), and older ones that it has dropped
 	if err != nil {
 		return err
 	}
@@ -161,14 +165,14 @@ func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record,
 		if event.Number != i+1 {
 			wrong = append(wrong, fmt.Errorf("event %d of %s has the number %d", i+1, sid, event.Number))
 		}
-		if !slices.ContainsFunc(tasks, func(t desk.Task) bool { return t.SID == event.Task }) {
+		if !slices.ContainsFunc(tasks, func(t records.Task) bool { return t.SID == event.Task }) {
 			wrong = append(wrong, fmt.Errorf("event %d of %s is of a task that it doesn't have", event.Number, sid))
 		}
 		if event.Reservation != "" {
 			statuses[event.Reservation] = event.ReservationStatus
 		}
 	}
-	reservations, err := desk.ListReservations(ctx, d, sid)
+	reservations, err := records.ListReservations(ctx, d, sid)
 	if err != nil {
 		return err
 	}
@@ -194,7 +198,7 @@ func eventsDiffer(ctx context.Context, d *desk.Desk, record conversation.Record,
 // that was neither delivered nor released shows as a difference.
 func Loads(ctx context.Context, d *desk.Desk) (has, counted map[string]int, err error) {
 	has, counted = map[string]int{}, map[string]int{}
-	agents, err := desk.ListAgents(ctx, d)
+	agents, err := people.ListAgents(ctx, d)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -205,7 +209,7 @@ func Loads(ctx context.Context, d *desk.Desk) (has, counted map[string]int, err 
 		}
 	}
 	for page := (desk.Page{Limit: eventPage}); ; {
-		conversations, err := desk.ConversationPage(ctx, d, desk.Filter{}, "", page)
+		conversations, err := records.ConversationPage(ctx, d, records.Filter{}, "", page)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -18,7 +18,9 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // Conversations reaches the conversations. [*baton.Client] implements it.
@@ -32,7 +34,7 @@ type Conversations interface {
 
 var _ Conversations = (*baton.Client)(nil)
 
-// Record records a refused command, as [desk.NoteRefused] does.
+// Record records a refused command, as [records.NoteRefused] does.
 type Record func(ctx context.Context, sid string, command conversation.Command, refused error) error
 
 // Sender is the [Conversations] of a door. It records what is refused, so that insights count it.
@@ -46,7 +48,7 @@ type Sender struct {
 // New returns a sender that records refusals at the desk. A nil log logs nothing.
 func New(c Conversations, d *desk.Desk, log *slog.Logger) *Sender {
 	return NewRecording(c, func(ctx context.Context, sid string, command conversation.Command, refused error) error {
-		return desk.NoteRefused(ctx, d, sid, command, refused)
+		return records.NoteRefused(ctx, d, sid, command, refused)
 	}, log)
 }
 
@@ -96,7 +98,7 @@ func counted(refused error) bool {
 func Settle(ctx context.Context, d *desk.Desk, sid string, revision int, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	if err := desk.AwaitRevision(ctx, d, sid, revision); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := routing.AwaitRevision(ctx, d, sid, revision); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return nil
@@ -108,7 +110,7 @@ func Await(ctx context.Context, c Conversations, d *desk.Desk, sid string, wante
 	if err != nil {
 		return record, err
 	}
-	return record, desk.AwaitRevision(ctx, d, sid, record.Revision)
+	return record, routing.AwaitRevision(ctx, d, sid, record.Revision)
 }
 
 // CaughtUp waits until the desk shows the conversation as it is now.
@@ -117,11 +119,11 @@ func CaughtUp(ctx context.Context, c Conversations, d *desk.Desk, sid string) er
 	return err
 }
 
-// Claim claims the task (WT…) or the waiting task of the conversation (CH…) for an agent, see [desk.Claim]. It
+// Claim claims the task (WT…) or the waiting task of the conversation (CH…) for an agent, see [routing.Claim]. It
 // returns the match, and the conversation after it has answered the match: it may have given the task to another
 // agent.
 func Claim(ctx context.Context, c Conversations, d *desk.Desk, sid, claimed, agent string) (conversation.ReserveCommand, conversation.Record, error) {
-	match, err := desk.Claim(ctx, d, claimed, agent)
+	match, err := routing.Claim(ctx, d, claimed, agent)
 	if err != nil {
 		return match, conversation.Record{}, err
 	}

@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/sleep"
 )
 
@@ -22,7 +23,7 @@ const (
 )
 
 // Refusals records at the desk the accepts that were refused because of an open wrap-up. The worker decides every
-// command, so this counts the refusals of all clients. [desk.NoteRefused] counts a refusal once, even if a
+// command, so this counts the refusals of all clients. [records.NoteRefused] counts a refusal once, even if a
 // [Sender] has recorded it too.
 type Refusals struct {
 	desk  *desk.Desk
@@ -81,11 +82,11 @@ func (r *Refusals) Run(ctx context.Context) {
 func (r *Refusals) note(ctx context.Context, one refused) {
 	deadline := time.Now().Add(deskFollowsWithin)
 	for {
-		err := desk.NoteRefused(context.WithoutCancel(ctx), r.desk, one.conversation, one.command, one.refusal)
+		err := records.NoteRefused(context.WithoutCancel(ctx), r.desk, one.conversation, one.command, one.refusal)
 		if err == nil {
 			return
 		}
-		unknown := errors.Is(err, desk.ErrUnknownConversation) && time.Now().After(deadline)
+		unknown := errors.Is(err, records.ErrUnknownConversation) && time.Now().After(deadline)
 		if unknown || sleep.For(ctx, refusalRetry) != nil {
 			r.log.Error("refused accept not counted", "conversation", one.conversation, "error", err)
 			return

@@ -14,7 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
@@ -72,7 +73,7 @@ func TestWrongCredentialsAreLimitedByAddress(t *testing.T) {
 			require.InDelta(t, 600, after, 5, "one in ten minutes")
 		}
 	}
-	fresh := h.newKey(desk.KeyService, "")
+	fresh := h.newKey(access.KeyService, "")
 	for _, right := range []key{h.service, h.owner(), h.alice, fresh} {
 		e.asks(right, clientAddress, http.MethodGet, "/v1/Workspaces").is(http.StatusOK)
 	}
@@ -229,7 +230,7 @@ func TestBrowsersGetAPage(t *testing.T) {
 func TestAddressesInAnswers(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	h.newKey(desk.KeyService, "")
+	h.newKey(access.KeyService, "")
 	proxy := netip.MustParsePrefix("10.0.0.0/8")
 	const public = "https://baton.example.com"
 	for _, test := range []struct {

@@ -19,11 +19,14 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/batontest"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/desktest"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 var _ commands.Conversations = (*batontest.Engine)(nil)
@@ -31,7 +34,7 @@ var _ commands.Conversations = (*batontest.Engine)(nil)
 // courier delivers the desk's commands to the engine, as the worker's delivers them to conversations.
 type courier struct{ engine *batontest.Engine }
 
-// Deliver implements [desk.Courier].
+// Deliver implements [routing.Courier].
 func (c courier) Deliver(ctx context.Context, sid string, command conversation.Command) error {
 	err := c.engine.SendAsync(ctx, sid, command)
 	if errors.Is(err, baton.ErrNotRunning) {
@@ -48,7 +51,7 @@ type environment struct {
 	desk    *desk.Desk
 	engine  *batontest.Engine
 	file    string
-	account desk.Account
+	account access.Account
 	log     *journal
 	handler http.Handler
 	server  *httptest.Server
@@ -71,21 +74,21 @@ func newEnvironment(t testing.TB) *environment {
 	h.open()
 	ctx := t.Context()
 	for _, queue := range []string{"support", "billing", "quiet"} {
-		require.NoError(t, desk.AddQueue(ctx, h.desk, queue))
+		require.NoError(t, people.AddQueue(ctx, h.desk, queue))
 	}
 	for _, agent := range []string{"alice", "bob", "dave", "carol"} {
-		hired := desk.NewAgent{Name: agent, Capacity: plentyTasks, Presence: desk.PresenceAvailable}
+		hired := people.NewAgent{Name: agent, Capacity: plentyTasks, Presence: desk.PresenceAvailable}
 		if agent == "carol" {
 			hired.Role = desk.RoleSupervisor
 		}
-		require.NoError(t, desk.AddAgent(ctx, h.desk, hired))
+		require.NoError(t, people.AddAgent(ctx, h.desk, hired))
 	}
-	require.NoError(t, desk.AddMember(ctx, h.desk, "support", "alice"))
-	require.NoError(t, desk.AddMember(ctx, h.desk, "billing", "bob"))
+	require.NoError(t, people.AddMember(ctx, h.desk, "support", "alice"))
+	require.NoError(t, people.AddMember(ctx, h.desk, "billing", "bob"))
 	_, err := desk.SetSettings(ctx, h.desk, "carol", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
 	require.NoError(t, err)
-	h.service, h.supervisor = h.newKey(desk.KeyService, ""), h.newKey(desk.KeySupervisor, "")
-	h.alice, h.bob, h.dave = h.newKey(desk.KeyAgent, "alice"), h.newKey(desk.KeyAgent, "bob"), h.newKey(desk.KeyAgent, "dave")
+	h.service, h.supervisor = h.newKey(access.KeyService, ""), h.newKey(access.KeySupervisor, "")
+	h.alice, h.bob, h.dave = h.newKey(access.KeyAgent, "alice"), h.newKey(access.KeyAgent, "bob"), h.newKey(access.KeyAgent, "dave")
 	return h
 }
 
@@ -107,14 +110,14 @@ func (h *environment) open() {
 	var err error
 	h.desk, err = desk.Open(ctx, h.file, desk.Options{Logger: logger})
 	require.NoError(h.t, err)
-	h.engine = batontest.NewEngine(desk.NewConversationDesk(h.desk))
-	h.account, err = desk.ReadAccount(ctx, h.desk)
+	h.engine = batontest.NewEngine(routing.NewConversationDesk(h.desk))
+	h.account, err = access.ReadAccount(ctx, h.desk)
 	require.NoError(h.t, err)
 	h.handler = httpapi.New(h.desk, h.sender(), rest.Options{Logger: logger}).Handler()
 	h.server = httptest.NewServer(h.handler)
 
 	var dispatcher sync.WaitGroup
-	dispatcher.Go(func() { _ = desk.RunDispatcher(ctx, h.desk, courier{h.engine}) }) // ends with ctx
+	dispatcher.Go(func() { _ = routing.RunDispatcher(ctx, h.desk, courier{h.engine}) }) // ends with ctx
 	h.log.keepOut(h.account.AuthToken, secretNote, aMessage)
 	h.t.Cleanup(func() {
 		h.server.Close()
@@ -127,14 +130,14 @@ func (h *environment) open() {
 	})
 }
 
-func (h *environment) newKey(role desk.KeyRole, agent string) key {
+func (h *environment) newKey(role access.KeyRole, agent string) key {
 	h.t.Helper()
-	return h.addKey(desk.Key{Name: "key of " + string(role) + agent, Role: role, Agent: agent, RateLimit: plentyRequests})
+	return h.addKey(access.Key{Name: "key of " + string(role) + agent, Role: role, Agent: agent, RateLimit: plentyRequests})
 }
 
-func (h *environment) addKey(k desk.Key) key {
+func (h *environment) addKey(k access.Key) key {
 	h.t.Helper()
-	added, secret, err := desk.AddKey(h.t.Context(), h.desk, k)
+	added, secret, err := access.AddKey(h.t.Context(), h.desk, k)
 	require.NoError(h.t, err)
 	h.log.keepOut(secret)
 	return key{added.SID, secret}

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // An open conversation drops its first tasks and transfers from its state: clients still find them.
@@ -60,7 +60,7 @@ func (h *environment) passToAndFro(sid string, times int) {
 		transfer := conversation.TransferCommand{From: from, To: conversation.Target{Agent: receiver}}
 		query, err := record.Ask(transfer, time.Now())
 		require.NoError(h.t, err)
-		facts, err := desk.ReadFacts(h.t.Context(), h.desk, *query)
+		facts, err := routing.ReadFacts(h.t.Context(), h.desk, *query)
 		require.NoError(h.t, err)
 		for _, command := range []conversation.Command{
 			transfer, conversation.WrapupCommand{Agent: from}, conversation.AcceptCommand{Agent: receiver},
@@ -71,7 +71,7 @@ func (h *environment) passToAndFro(sid string, times int) {
 		}
 		from, receiver = receiver, from
 	}
-	_, err := desk.Sync(h.t.Context(), h.desk, record.Snapshot(events, notes))
+	_, err := routing.Sync(h.t.Context(), h.desk, record.Snapshot(events, notes))
 	require.NoError(h.t, err)
 	record.Forget(nil)
 	require.NoError(h.t, h.engine.Restore(record))

@@ -26,9 +26,10 @@ import (
 
 	"github.com/baton-transfers/baton/batontest"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // kinds lists the body types that clients send, and some that no client sends.
@@ -126,7 +127,7 @@ func (m *model) take(t testing.TB) *environment {
 	require.NoError(t, os.WriteFile(h.file, m.content, 0o600))
 	h.desk, err = desk.Open(context.WithoutCancel(t.Context()), h.file, desk.Options{})
 	require.NoError(t, err)
-	h.engine = batontest.NewEngine(desk.NewConversationDesk(h.desk))
+	h.engine = batontest.NewEngine(routing.NewConversationDesk(h.desk))
 	for _, sid := range m.environment.engine.SIDs() {
 		require.NoError(t, h.engine.Restore(m.environment.in(t).state(sid)))
 	}

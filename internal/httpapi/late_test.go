@@ -9,7 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // A client that has just got a task's SID can claim the task, even while the desk does not show it yet.
@@ -29,8 +31,8 @@ func TestATaskIsClaimedBeforeTheDeskShowsIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newEnvironment(t)
-			require.NoError(t, desk.AddMember(t.Context(), h.desk, "quiet", "dave"))
-			require.NoError(t, desk.SetPresence(t.Context(), h.desk, "dave", desk.PresenceBreak))
+			require.NoError(t, people.AddMember(t.Context(), h.desk, "quiet", "dave"))
+			require.NoError(t, routing.SetPresence(t.Context(), h.desk, "dave", desk.PresenceBreak))
 			sid := h.give("alice")
 			h.engine.DelaySync(200 * time.Millisecond)
 			body := `{"from":"` + conversation.SameSID("UT", h.state(sid).Tasks[0].SID) + `","to":"` + conversation.QueueSID("quiet") + `"}`

@@ -12,8 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // How many requests pass a limit depends on their pace. Regardless of it, the first requests pass, not all of them
@@ -23,9 +24,9 @@ func TestTooManyRequestsWithAKey(t *testing.T) {
 	const requests = 40
 	h := newEnvironment(t)
 	for name, limited := range map[string]key{
-		"a service's":    h.addKey(desk.Key{Name: "slow", Role: desk.KeyService, RateLimit: 1}),
-		"a supervisor's": h.addKey(desk.Key{Name: "slow", Role: desk.KeySupervisor, RateLimit: 1}),
-		"an agent's":     h.addKey(desk.Key{Name: "slow", Role: desk.KeyAgent, Agent: "alice", RateLimit: 1}),
+		"a service's":    h.addKey(access.Key{Name: "slow", Role: access.KeyService, RateLimit: 1}),
+		"a supervisor's": h.addKey(access.Key{Name: "slow", Role: access.KeySupervisor, RateLimit: 1}),
+		"an agent's":     h.addKey(access.Key{Name: "slow", Role: access.KeyAgent, Agent: "alice", RateLimit: 1}),
 	} {
 		counts := map[int]int{}
 		for i := range requests {
@@ -55,7 +56,7 @@ func TestTooManyRequestsDoNothing(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
 	sid := h.give("alice")
-	limited := h.addKey(desk.Key{Name: "slow", Role: desk.KeyService, RateLimit: 1})
+	limited := h.addKey(access.Key{Name: "slow", Role: access.KeyService, RateLimit: 1})
 	said := 0
 	for {
 		a := h.ask(limited, http.MethodPost, "/v1/Conversations/"+sid+"/Messages", url.Values{"Author": {"alice"}, "Body": {"Hello"}})
@@ -65,7 +66,7 @@ func TestTooManyRequestsDoNothing(t *testing.T) {
 		a.is(http.StatusCreated)
 		said++
 	}
-	transcript, err := desk.ReadTranscript(t.Context(), h.desk, sid, desk.AsSystem())
+	transcript, err := records.ReadTranscript(t.Context(), h.desk, sid, records.AsSystem())
 	require.NoError(t, err)
 	require.Len(t, transcript, said)
 	h.ask(key{limited.user, h.alice.secret}, http.MethodGet, "/v1/Workspaces", nil).isError(http.StatusUnauthorized, 20003)
@@ -74,7 +75,7 @@ func TestTooManyRequestsDoNothing(t *testing.T) {
 func TestTooManyRequestsAtOnce(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	limited := h.addKey(desk.Key{Name: "slow", Role: desk.KeyService, RateLimit: 5})
+	limited := h.addKey(access.Key{Name: "slow", Role: access.KeyService, RateLimit: 5})
 	var asking sync.WaitGroup
 	answers := make([]answer, 200)
 	for i := range answers {

@@ -11,7 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // with sends a request with headers.
@@ -123,16 +127,16 @@ func TestARepeatedRequestHasNoSecondEffect(t *testing.T) {
 	h := newEnvironment(t)
 	sid := h.give("alice")
 	worker := "/v1/Workspaces/" + h.workspace() + "/Workers/" + conversation.AgentSID("bob")
-	away := url.Values{"ActivitySid": {desk.ActivityOf(desk.PresenceBreak).SID}}
+	away := url.Values{"ActivitySid": {routing.ActivityOf(desk.PresenceBreak).SID}}
 	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "break").is(http.StatusOK)
-	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "bob", desk.PresenceAvailable))
+	require.NoError(t, routing.SetPresence(t.Context(), h.desk, "bob", desk.PresenceAvailable))
 	h.loseAnswers()
 	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "break").is(http.StatusOK)
-	agent, err := desk.FindAgent(t.Context(), h.desk, "bob")
+	agent, err := people.FindAgent(t.Context(), h.desk, "bob")
 	require.NoError(t, err)
 	require.Equal(t, desk.PresenceAvailable, agent.Presence, "it was set since by another agent")
 	h.with(h.service, http.MethodPost, worker, away, "Idempotency-Key", "another break").is(http.StatusOK)
-	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "bob", desk.PresenceAvailable))
+	require.NoError(t, routing.SetPresence(t.Context(), h.desk, "bob", desk.PresenceAvailable))
 
 	// A transfer is found among the conversation's last hundred commands. It is refused once it may have been
 	// forgotten.
@@ -226,26 +230,26 @@ func TestAnotherOfferIsNotMeant(t *testing.T) {
 func TestAStartForOneAgentIsOfferedToNobodyElse(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	routing := func(more string) url.Values {
+	given := func(more string) url.Values {
 		return url.Values{"Channel": {`{"type":"web"}`}, "Routing": {`{"properties":{"queue_sid":"` + conversation.QueueSID("billing") + `"` + more + `}}`}}
 	}
 	meant := `,"worker_sid":"WK` + strings.ToUpper(conversation.AgentSID("alice")[2:]) + `"` // in digits of either case
 	var made struct{ SID string }
-	h.ask(h.service, http.MethodPost, "/v1/Interactions", routing(meant)).is(http.StatusOK).read(&made)
-	events, err := desk.ListEvents(t.Context(), h.desk, "CH"+made.SID[2:])
+	h.ask(h.service, http.MethodPost, "/v1/Interactions", given(meant)).is(http.StatusOK).read(&made)
+	events, err := records.ListEvents(t.Context(), h.desk, "CH"+made.SID[2:])
 	require.NoError(t, err)
 	for _, e := range events {
 		require.Contains(t, []string{"", "alice"}, e.Agent, e.Name)
 	}
 
-	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "alice", desk.PresenceBreak))
-	before, err := desk.ConversationPage(t.Context(), h.desk, desk.Filter{}, "", desk.Page{})
+	require.NoError(t, routing.SetPresence(t.Context(), h.desk, "alice", desk.PresenceBreak))
+	before, err := records.ConversationPage(t.Context(), h.desk, records.Filter{}, "", desk.Page{})
 	require.NoError(t, err)
-	h.ask(h.service, http.MethodPost, "/v1/Interactions", routing(meant)).isError(http.StatusConflict, 45313)
-	form := routing("")
+	h.ask(h.service, http.MethodPost, "/v1/Interactions", given(meant)).isError(http.StatusConflict, 45313)
+	form := given("")
 	form.Set("InteractionContextSid", strings.Repeat("x", 300))
 	h.ask(h.service, http.MethodPost, "/v1/Interactions", form).isError(http.StatusBadRequest, 45004)
-	after, err := desk.ConversationPage(t.Context(), h.desk, desk.Filter{}, "", desk.Page{})
+	after, err := records.ConversationPage(t.Context(), h.desk, records.Filter{}, "", desk.Page{})
 	require.NoError(t, err)
 	require.Len(t, after.Entries, len(before.Entries), "what is refused leaves no conversation behind")
 }
@@ -262,8 +266,8 @@ func TestTagsNeverComeBack(t *testing.T) {
 	taskTag, workerTag := tag(task), tag(worker)
 	h.do(sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Queue: "billing"}})
 	h.do(sid, conversation.CancelCommand{Agent: "alice"})
-	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "alice", desk.PresenceBreak))
-	require.NoError(t, desk.SetPresence(t.Context(), h.desk, "alice", desk.PresenceAvailable))
+	require.NoError(t, routing.SetPresence(t.Context(), h.desk, "alice", desk.PresenceBreak))
+	require.NoError(t, routing.SetPresence(t.Context(), h.desk, "alice", desk.PresenceAvailable))
 	h.with(h.service, http.MethodPost, task, url.Values{"AssignmentStatus": {"wrapping"}}, "If-Match", taskTag).isError(http.StatusPreconditionFailed, 20412)
 	h.with(h.service, http.MethodPost, worker, url.Values{"FriendlyName": {"Alice"}}, "If-Match", workerTag).isError(http.StatusPreconditionFailed, 20412)
 	h.with(h.service, http.MethodPost, worker, url.Values{"FriendlyName": {"Alice"}}, "If-Match", tag(worker)).is(http.StatusOK)
@@ -274,13 +278,13 @@ func TestTagsNeverComeBack(t *testing.T) {
 func TestKeysGoWithTheirAgent(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddAgent(t.Context(), h.desk, desk.NewAgent{Name: "erin"}))
-	erin := h.newKey(desk.KeyAgent, "erin")
+	require.NoError(t, people.AddAgent(t.Context(), h.desk, people.NewAgent{Name: "erin"}))
+	erin := h.newKey(access.KeyAgent, "erin")
 	workers := "/v1/Workspaces/" + h.workspace() + "/Workers"
 	h.ask(erin, http.MethodGet, workers, nil).is(http.StatusOK)
 	h.ask(h.service, http.MethodDelete, workers+"/"+conversation.AgentSID("erin"), nil).is(http.StatusNoContent)
 	h.ask(erin, http.MethodGet, workers, nil).isError(http.StatusUnauthorized, 20003)
-	require.NoError(t, desk.AddAgent(t.Context(), h.desk, desk.NewAgent{Name: "erin"}))
+	require.NoError(t, people.AddAgent(t.Context(), h.desk, people.NewAgent{Name: "erin"}))
 	h.ask(erin, http.MethodGet, workers, nil).isError(http.StatusUnauthorized, 20003)
 }
 
@@ -304,9 +308,9 @@ func TestAuthorsAreWhoTheyWere(t *testing.T) {
 	h.ask(h.service, http.MethodGet, messages, nil).is(http.StatusOK).read(&list)
 	require.Equal(t, "Crystal Minh", list.Messages[0].Author)
 	require.NotEqual(t, list.Messages[0].Participant_sid, list.Messages[1].Participant_sid)
-	transcript, err := desk.ReadTranscript(t.Context(), h.desk, sid, desk.AsSystem())
+	transcript, err := records.ReadTranscript(t.Context(), h.desk, sid, records.AsSystem())
 	require.NoError(t, err)
-	require.Equal(t, desk.FromCustomer, transcript[1].From, "it isn't the agent bob who says so")
+	require.Equal(t, records.FromCustomer, transcript[1].From, "it isn't the agent bob who says so")
 }
 
 // TestADraftKeepsWhatItsInteractionSays opens a draft as a conversation, then as an interaction, then invites an

@@ -19,9 +19,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // Texts that people write in these tests. They must not appear in the log.
@@ -296,15 +301,15 @@ func (s *resources) make(name string) string {
 	case "transfer":
 		return s.state(s.value("conversation")).Transfers[0].SID
 	case "note":
-		sid, err := desk.StoreNote(ctx, s.desk, s.value("conversation"), "alice", secretNote)
+		sid, err := records.StoreNote(ctx, s.desk, s.value("conversation"), "alice", secretNote)
 		require.NoError(s.t, err)
 		return sid
 	case "message":
-		said, err := desk.Say(ctx, s.desk, desk.NewMessage{Conversation: s.value("conversation"), From: desk.FromCustomer, Text: aMessage})
+		said, err := records.Say(ctx, s.desk, records.NewMessage{Conversation: s.value("conversation"), From: records.FromCustomer, Text: aMessage})
 		require.NoError(s.t, err)
 		return said.SID
 	case "member":
-		added, err := desk.AddParticipant(ctx, s.desk, desk.Participant{Conversation: s.value("conversation"), Identity: "crystals-mother"})
+		added, err := records.AddParticipant(ctx, s.desk, records.Participant{Conversation: s.value("conversation"), Identity: "crystals-mother"})
 		require.NoError(s.t, err)
 		return added.SID
 	case "workspace":
@@ -312,22 +317,22 @@ func (s *resources) make(name string) string {
 	case "instance":
 		return s.instance()
 	case "activity":
-		added, err := desk.AddActivity(ctx, s.desk, s.value("new"), false)
+		added, err := routing.AddActivity(ctx, s.desk, s.value("new"), false)
 		require.NoError(s.t, err)
 		s.made["new"] = "" // another name for what the call makes
 		return added.SID
 	case "available":
-		return desk.ActivityOf(desk.PresenceAvailable).SID
+		return routing.ActivityOf(desk.PresenceAvailable).SID
 	case "taskchannel", "workerchannel":
 		return string(conversation.ChannelWeb)
 	case "workflow":
-		saved, err := desk.SaveWorkflow(ctx, s.desk, desk.Workflow{FriendlyName: s.value("new"), Configuration: s.fill(configuration)})
+		saved, err := routing.SaveWorkflow(ctx, s.desk, routing.Workflow{FriendlyName: s.value("new"), Configuration: s.fill(configuration)})
 		require.NoError(s.t, err)
 		s.made["new"] = ""
 		return saved.SID
 	case "queue":
 		queue := s.value("new")
-		require.NoError(s.t, desk.AddQueue(ctx, s.desk, queue))
+		require.NoError(s.t, people.AddQueue(ctx, s.desk, queue))
 		s.made["new"] = ""
 		return conversation.QueueSID(queue)
 	case "quiet":
@@ -339,12 +344,12 @@ func (s *resources) make(name string) string {
 			return "alice"
 		}
 		agent := fmt.Sprintf("agent-%d", names.Add(1))
-		require.NoError(s.t, desk.AddAgent(ctx, s.desk, desk.NewAgent{Name: agent}))
+		require.NoError(s.t, people.AddAgent(ctx, s.desk, people.NewAgent{Name: agent}))
 		return agent
 	case "alice", "bob":
 		return conversation.AgentSID(name)
 	case "event":
-		happened, err := desk.EventPage(ctx, s.desk, desk.EventFilter{}, desk.Page{Limit: 1})
+		happened, err := outbox.EventPage(ctx, s.desk, outbox.EventFilter{}, desk.Page{Limit: 1})
 		require.NoError(s.t, err)
 		return happened.Entries[0].SID()
 	}
@@ -355,7 +360,7 @@ func (s *resources) make(name string) string {
 // agentKey returns the key of the agent who has the conversation or whom the call names.
 func (s *resources) agentKey() key {
 	if s.hires {
-		return s.newKey(desk.KeyAgent, s.value("agent"))
+		return s.newKey(access.KeyAgent, s.value("agent"))
 	}
 	return s.alice
 }
@@ -383,13 +388,13 @@ func (s *resources) recorded() string {
 		return ""
 	}
 	ctx := s.t.Context()
-	messages, err := desk.ReadTranscript(ctx, s.desk, sid, desk.AsSystem())
+	messages, err := records.ReadTranscript(ctx, s.desk, sid, records.AsSystem())
 	require.NoError(s.t, err)
-	notes, err := desk.ListNotes(ctx, s.desk, sid, desk.AsSystem())
+	notes, err := records.ListNotes(ctx, s.desk, sid, records.AsSystem())
 	require.NoError(s.t, err)
-	members, err := desk.ListParticipants(ctx, s.desk, sid)
+	members, err := records.ListParticipants(ctx, s.desk, sid)
 	require.NoError(s.t, err)
-	details, err := desk.ReadDetails(ctx, s.desk, sid)
+	details, err := records.ReadDetails(ctx, s.desk, sid)
 	require.NoError(s.t, err)
 	encoded, err := json.MarshalIndent([]any{s.state(sid), messages, notes, members, details}, "", " ")
 	require.NoError(s.t, err)
@@ -477,9 +482,9 @@ func (p permission) test(h *environment, r rest.Route) {
 func TestCredentialsThatAreNone(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	ofRevoked := h.newKey(desk.KeyService, "")
+	ofRevoked := h.newKey(access.KeyService, "")
 	h.ask(ofRevoked, http.MethodGet, "/v1/Workspaces", nil).is(http.StatusOK)
-	require.NoError(t, desk.RevokeKey(t.Context(), h.desk, ofRevoked.user))
+	require.NoError(t, access.RevokeKey(t.Context(), h.desk, ofRevoked.user))
 	bodies := map[string]bool{}
 	for name, wrong := range map[string]key{
 		"no one's":                      {},
@@ -542,10 +547,10 @@ func TestAnAgentsKeyActsAsNobodyElse(t *testing.T) {
 			call: "POST " + conversations + "/Messages", stage: accepted, form: []string{"Author", "Crystal Minh", "Body", aMessage},
 		}, asBob},
 		"a message of the customer under their other name": {permission{
-			call: "POST " + conversations + "/Messages", stage: accepted, form: []string{"Author", desk.FromCustomer, "Body", aMessage},
+			call: "POST " + conversations + "/Messages", stage: accepted, form: []string{"Author", records.FromCustomer, "Body", aMessage},
 		}, asBob},
 		"a message of the system": {permission{
-			call: "POST " + conversations + "/Messages", stage: accepted, form: []string{"Author", desk.FromSystem, "Body", aMessage},
+			call: "POST " + conversations + "/Messages", stage: accepted, form: []string{"Author", records.FromSystem, "Body", aMessage},
 		}, asBob},
 		"another's reservation completed": {permission{
 			call: "POST " + workspaces + "/Tasks/{task}/Reservations/{reservation}", stage: accepted, form: []string{"ReservationStatus", "completed"},
@@ -660,7 +665,7 @@ func TestATokenIsItsOwnersAlone(t *testing.T) {
 	write(key{}).isError(http.StatusUnauthorized, 20003)
 	write(h.service).is(http.StatusCreated).read(&others)
 	require.NotEqual(t, first, others)
-	require.NoError(t, desk.RevokeKey(t.Context(), h.desk, h.alice.user))
+	require.NoError(t, access.RevokeKey(t.Context(), h.desk, h.alice.user))
 	write(h.alice).isError(http.StatusUnauthorized, 20003)
 }
 
@@ -723,12 +728,12 @@ func TestARevokedKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
 	sid := h.give("alice")
-	for _, role := range desk.KeyRoles() {
-		agent := map[desk.KeyRole]string{desk.KeyAgent: "alice"}[role]
+	for _, role := range access.KeyRoles() {
+		agent := map[access.KeyRole]string{access.KeyAgent: "alice"}[role]
 		revoked := h.newKey(role, agent)
 		other := h.newKey(role, agent)
 		h.ask(revoked, http.MethodGet, "/v1/Conversations/"+sid, nil).is(http.StatusOK)
-		require.NoError(t, desk.RevokeKey(t.Context(), h.desk, revoked.user))
+		require.NoError(t, access.RevokeKey(t.Context(), h.desk, revoked.user))
 		h.ask(revoked, http.MethodGet, "/v1/Conversations/"+sid, nil).isError(http.StatusUnauthorized, 20003)
 		h.ask(revoked, http.MethodPost, "/v1/Conversations/"+sid+"/Messages", url.Values{"Author": {"alice"}, "Body": {"Hello"}}).
 			isError(http.StatusUnauthorized, 20003)
@@ -736,7 +741,7 @@ func TestARevokedKeyIsRefusedAtOnce(t *testing.T) {
 	}
 	before := h.owner()
 	h.ask(before, http.MethodGet, "/v1/Conversations/"+sid, nil).is(http.StatusOK)
-	renewed, err := desk.RenewAuthToken(t.Context(), h.desk)
+	renewed, err := access.RenewAuthToken(t.Context(), h.desk)
 	require.NoError(t, err)
 	h.ask(before, http.MethodGet, "/v1/Conversations/"+sid, nil).isError(http.StatusUnauthorized, 20003)
 	h.ask(key{renewed.SID, renewed.AuthToken}, http.MethodGet, "/v1/Conversations/"+sid, nil).is(http.StatusOK)

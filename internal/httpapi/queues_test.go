@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // names returns the names in a list of workers or queues.
@@ -41,7 +43,7 @@ func TestQueuesFollowTheirExpressions(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
 	workspace := "/v1/Workspaces/" + h.workspace()
-	available := desk.ActivityOf(desk.PresenceAvailable).SID
+	available := routing.ActivityOf(desk.PresenceAvailable).SID
 	erin := h.makes("/Workers", url.Values{"FriendlyName": {"Erin Doe"}, "Attributes": {`{"skills":["refunds"],"language":"en"}`}, "ActivitySid": {available}})
 	require.Equal(t, conversation.AgentSID("erin-doe"), erin["sid"], "she is called erin-doe everywhere else")
 	queue := h.makes("/TaskQueues", url.Values{"FriendlyName": {"Refunds"}, "TargetWorkers": {`skills HAS "refunds" AND language == "en"`}})
@@ -114,8 +116,8 @@ func TestQueuesOfManyNamedMembers(t *testing.T) {
 	h := newEnvironment(t)
 	for i := range 60 {
 		name := fmt.Sprintf("agent-%02d-%s", i, strings.Repeat("x", 50))
-		require.NoError(t, desk.AddAgent(t.Context(), h.desk, desk.NewAgent{Name: name}))
-		require.NoError(t, desk.AddMember(t.Context(), h.desk, "quiet", name))
+		require.NoError(t, people.AddAgent(t.Context(), h.desk, people.NewAgent{Name: name}))
+		require.NoError(t, people.AddMember(t.Context(), h.desk, "quiet", name))
 	}
 	evaluated := func(attributes string) []string {
 		return h.names("/TaskQueues", url.Values{"EvaluateWorkerAttributes": {attributes}})

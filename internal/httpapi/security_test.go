@@ -11,11 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/batontest"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/desktest"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // TestSecurityLog checks the log lines of refused requests and of exports: they name the key, and contain no
@@ -25,13 +28,13 @@ func TestSecurityLog(t *testing.T) {
 	d, err := desk.Open(t.Context(), desktest.SQLite(t), desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
-	require.NoError(t, desk.AddAgent(t.Context(), d, desk.NewAgent{Name: "alice"}))
-	agent, secret, err := desk.AddKey(t.Context(), d, desk.Key{Name: "alice", Role: desk.KeyAgent, Agent: "alice"})
+	require.NoError(t, people.AddAgent(t.Context(), d, people.NewAgent{Name: "alice"}))
+	agent, secret, err := access.AddKey(t.Context(), d, access.Key{Name: "alice", Role: access.KeyAgent, Agent: "alice"})
 	require.NoError(t, err)
-	supervisor, supervisors, err := desk.AddKey(t.Context(), d, desk.Key{Name: "shop", Role: desk.KeySupervisor})
+	supervisor, supervisors, err := access.AddKey(t.Context(), d, access.Key{Name: "shop", Role: access.KeySupervisor})
 	require.NoError(t, err)
 	var log bytes.Buffer
-	api := httpapi.New(d, commands.New(batontest.NewEngine(desk.NewConversationDesk(d)), d, nil), rest.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))}).Handler()
+	api := httpapi.New(d, commands.New(batontest.NewEngine(routing.NewConversationDesk(d)), d, nil), rest.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))}).Handler()
 	ask := func(user, password string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/Insights/Segments", nil)
 		if user != "" {
@@ -44,7 +47,7 @@ func TestSecurityLog(t *testing.T) {
 	ask("my-secret-in-the-wrong-place", secret)
 	ask(agent.SID, secret)
 	ask(supervisor.SID, supervisors)
-	require.NoError(t, desk.RevokeKey(t.Context(), d, supervisor.SID))
+	require.NoError(t, access.RevokeKey(t.Context(), d, supervisor.SID))
 	ask(supervisor.SID, supervisors)
 	var lines []string
 	for line := range strings.Lines(log.String()) {

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // figures maps the keys of an answer to its numbers. Keys of nested objects are joined with dots.
@@ -131,7 +132,7 @@ func TestStatisticsOfWorkers(t *testing.T) {
 	durations, ok := found.at("cumulative.activity_durations").([]any)
 	require.True(t, ok)
 	require.Len(t, durations, 3)
-	require.Equal(t, desk.ActivityOf(desk.PresenceAvailable).SID, figures(durations[0].(map[string]any))["sid"])
+	require.Equal(t, routing.ActivityOf(desk.PresenceAvailable).SID, figures(durations[0].(map[string]any))["sid"])
 }
 
 func TestStatisticsOfManyQueues(t *testing.T) {

@@ -19,13 +19,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // onlyValues holds the values of refused parameters that describe what Baton does in any case.
 var onlyValues = map[string]string{
-	"DefaultActivitySid": desk.ActivityOf(desk.PresenceOffline).SID, "TimeoutActivitySid": desk.ActivityOf(desk.PresenceOffline).SID,
+	"DefaultActivitySid": routing.ActivityOf(desk.PresenceOffline).SID, "TimeoutActivitySid": routing.ActivityOf(desk.PresenceOffline).SID,
 	"MultiTaskEnabled": "true", "PrioritizeQueueOrder": "FIFO", "ReEvaluateTasks": "false",
 }
 

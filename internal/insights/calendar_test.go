@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/desktest"
 )
 
 func zoneNamed(t rapid.TB, name string) *time.Location {

@@ -5,12 +5,13 @@ import (
 	"context"
 	"slices"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // Conversation is a conversation that counts in a figure.
 type Conversation struct {
-	desk.Conversation
+	records.Conversation
 	// Times is how often it counts in the figure.
 	Times int `json:"times"`
 }
@@ -45,7 +46,7 @@ func Conversations(ctx context.Context, d *desk.Desk, f Filter, figure Figure, p
 	err = d.ReadTx(ctx, "read the conversations behind "+string(figure), func(tx *desk.Tx) error {
 		found.Entries = []Conversation{}
 		for _, traced := range page.Entries {
-			c, err := desk.ReadConversation(ctx, tx, traced.SID)
+			c, err := records.ReadConversation(ctx, tx, traced.SID)
 			if err != nil {
 				return err
 			}

@@ -3,7 +3,8 @@ package insights
 import (
 	"testing"
 
-	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/desktest"
+
 	"github.com/baton-transfers/baton/internal/postgres"
 )
 

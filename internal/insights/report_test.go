@@ -14,8 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/desktest"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // testInsights runs random conversations under the real rules. It counts them independently, from the desk's events
@@ -34,7 +36,7 @@ func testInsights(t *testing.T, h *desktest.Environment) {
 	}
 	read := 0
 	for position := int64(0); ; {
-		page, err := desk.ConversationEvents(h.T.Context(), h.Desk, position, 5000)
+		page, err := outbox.ConversationEvents(h.T.Context(), h.Desk, position, 5000)
 		require.NoError(t, err)
 		if len(page) == 0 {
 			break
@@ -182,7 +184,7 @@ func (w *insightWalk) isRefused(th *desktest.Conversation, task *conversation.Ta
 		th.Sync()
 	}
 	w.Clock.Set(now)
-	require.NoError(w.T, desk.NoteRefused(w.T.Context(), w.Environment.Desk, th.SID, conversation.AcceptCommand{Agent: task.Agent}, desktest.ErrWrapupPending))
+	require.NoError(w.T, records.NoteRefused(w.T.Context(), w.Environment.Desk, th.SID, conversation.AcceptCommand{Agent: task.Agent}, desktest.ErrWrapupPending))
 	w.refused = append(w.refused, handFact{
 		figure: "wrapup_refusals", conversation: th.SID, at: now, times: 1,
 		whole: true, queue: task.Queue, agent: task.Agent, channel: string(th.State.Channel),
@@ -702,7 +704,7 @@ func testInsightRefusals(t *testing.T, h *desktest.Environment) {
 	f := Filter{From: now, To: now.Add(time.Hour)}
 	_, err := Conversations(h.T.Context(), h.Desk, f, "happiness", desk.Page{})
 	require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
-	require.ErrorIs(t, desk.NoteRefused(h.T.Context(), h.Desk, desktest.NewSID(), conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending), desk.ErrUnknownConversation)
+	require.ErrorIs(t, records.NoteRefused(h.T.Context(), h.Desk, desktest.NewSID(), conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending), records.ErrUnknownConversation)
 	count, took := Figures{}.Of("happiness")
 	require.Zero(t, count)
 	require.Zero(t, took)

@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -36,9 +39,9 @@ func (f StatisticsFilter) choosesTask(queue, agent, workflow string, channel con
 		(f.Workflow == "" || f.Workflow == workflow) && (f.Channel == "" || f.Channel == channel)
 }
 
-func (f StatisticsFilter) choosesAgent(a desk.Agent) bool {
+func (f StatisticsFilter) choosesAgent(a people.Agent) bool {
 	return (f.Queue == "" || slices.Contains(a.Queues, f.Queue)) && (f.Agents == nil || slices.Contains(f.Agents, a.Name)) &&
-		(f.Channel == "" || slices.ContainsFunc(a.Channels, func(c desk.AgentChannel) bool { return c.Channel == f.Channel && c.Capacity > 0 }))
+		(f.Channel == "" || slices.ContainsFunc(a.Channels, func(c people.AgentChannel) bool { return c.Channel == f.Channel && c.Capacity > 0 }))
 }
 
 // RealTime are the figures of this moment.
@@ -71,7 +74,7 @@ func (w *Waiting) consider(task string, since time.Time) {
 
 // ActivityCount is the number of agents with an activity.
 type ActivityCount struct {
-	Activity desk.Activity
+	Activity routing.Activity
 	Agents   int
 }
 
@@ -85,11 +88,11 @@ func ReadRealTime(ctx context.Context, d *desk.Desk, filters ...StatisticsFilter
 }
 
 func countAgents(ctx context.Context, tx *desk.Tx, filters []StatisticsFilter, figures []RealTime) error {
-	agents, err := desk.ReadAgents(ctx, tx)
+	agents, err := people.ReadAgents(ctx, tx)
 	if err != nil {
 		return err
 	}
-	activities, err := desk.ReadActivities(ctx, tx)
+	activities, err := routing.ReadActivities(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -106,7 +109,7 @@ func countAgents(ctx context.Context, tx *desk.Tx, filters []StatisticsFilter, f
 			if a.Available() {
 				count.Available++
 			}
-			at := slices.IndexFunc(activities, func(other desk.Activity) bool { return other.SID == a.Activity.SID })
+			at := slices.IndexFunc(activities, func(other routing.Activity) bool { return other.SID == a.Activity.SID })
 			if at >= 0 {
 				count.Activities[at].Agents++
 			}
@@ -130,7 +133,7 @@ func countLive(ctx context.Context, tx *desk.Tx, filters []StatisticsFilter, fig
 		query, args = query+` AND t.queue = $1`, []any{filters[0].Queue}
 	}
 	return sqldb.Each(ctx, tx, func(r sqldb.Row) error {
-		var task desk.Task
+		var task records.Task
 		var workflow string
 		err := r.Scan(&task.SID, &task.Queue, &task.Agent, &task.Channel, &task.Status, &task.Priority, sqldb.Instant(&task.CreatedAt), &workflow)
 		for i, f := range filters {
@@ -156,7 +159,7 @@ func countInQueue(ctx context.Context, tx *desk.Tx, filters []StatisticsFilter, 
 	}
 	entered := map[string]time.Time{}
 	err := sqldb.Each(ctx, tx, func(r sqldb.Row) error {
-		var task desk.Task
+		var task records.Task
 		var workflow, encoded string
 		if err := r.Scan(&task.SID, &task.Agent, &task.Channel, &workflow, &encoded); err != nil {
 			return err
@@ -229,7 +232,7 @@ type Split struct {
 
 // ActivitySpans are the times that agents had an activity, clipped to the period.
 type ActivitySpans struct {
-	Activity desk.Activity
+	Activity routing.Activity
 	Spans    Spans
 }
 
@@ -384,8 +387,8 @@ func (c *Cumulative) waited(e conversation.Event, arrived arrivals) {
 
 // stay is a period for which an agent had an activity.
 type stay struct {
-	agent    desk.Agent
-	activity desk.Activity
+	agent    people.Agent
+	activity routing.Activity
 	from, to time.Time
 }
 
@@ -394,7 +397,7 @@ func countActivities(ctx context.Context, tx *desk.Tx, from, to, now time.Time, 
 	if !slices.ContainsFunc(filters, func(f StatisticsFilter) bool { return f.Activities }) {
 		return nil
 	}
-	activities, err := desk.ReadActivities(ctx, tx)
+	activities, err := routing.ReadActivities(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -430,8 +433,8 @@ func countActivities(ctx context.Context, tx *desk.Tx, from, to, now time.Time, 
 
 // stays returns how long the agents had each activity, at least as far back as the given time. It reads the changes
 // from the newest on, until it knows what each agent did at that time.
-func stays(ctx context.Context, tx *desk.Tx, activities []desk.Activity, back, now time.Time) (stays []stay, err error) {
-	agents, err := desk.ReadAgents(ctx, tx)
+func stays(ctx context.Context, tx *desk.Tx, activities []routing.Activity, back, now time.Time) (stays []stay, err error) {
+	agents, err := people.ReadAgents(ctx, tx)
 	if err != nil || len(agents) == 0 {
 		return nil, err
 	}
@@ -476,11 +479,11 @@ func stays(ctx context.Context, tx *desk.Tx, activities []desk.Activity, back, n
 
 // activityNamed returns the activity that has the name now. If there is none, it returns one that has only the
 // name.
-func activityNamed(activities []desk.Activity, name string) desk.Activity {
-	if at := slices.IndexFunc(activities, func(a desk.Activity) bool { return a.Name == name }); at >= 0 {
+func activityNamed(activities []routing.Activity, name string) routing.Activity {
+	if at := slices.IndexFunc(activities, func(a routing.Activity) bool { return a.Name == name }); at >= 0 {
 		return activities[at]
 	}
-	return desk.Activity{Name: name}
+	return routing.Activity{Name: name}
 }
 
 func earliest(a, b time.Time) time.Time {

@@ -12,8 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/desktest"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // diary records what happened at the desk while conversations ran at random: the events, and each agent's
@@ -45,20 +49,20 @@ func aDay(h *desktest.Environment, seed uint64) *diary {
 	h.Staff("care", "ben", "cat")
 	for _, name := range statisticsPeople {
 		for _, channel := range conversation.Channels() {
-			require.NoError(h.T, desk.SetCapacity(h.T.Context(), h.Desk, name, channel, 100))
+			require.NoError(h.T, people.SetCapacity(h.T.Context(), h.Desk, name, channel, 100))
 		}
 	}
-	training, err := desk.AddActivity(h.T.Context(), h.Desk, "Training", false)
+	training, err := routing.AddActivity(h.T.Context(), h.Desk, "Training", false)
 	require.NoError(h.T, err)
-	queues, err := desk.ListQueues(h.T.Context(), h.Desk)
+	queues, err := people.ListQueues(h.T.Context(), h.Desk)
 	require.NoError(h.T, err)
-	routed, err := desk.SaveWorkflow(h.T.Context(), h.Desk, desk.Workflow{
+	routed, err := routing.SaveWorkflow(h.T.Context(), h.Desk, routing.Workflow{
 		FriendlyName: "Routed", Configuration: `{"task_routing":{"default_filter":{"queue":"` + queues[0].SID + `"}}}`,
 	})
 	require.NoError(h.T, err)
 	d := &diary{Environment: h, began: h.Clock.Now(), events: map[string][]conversation.Event{}, workflows: map[string]string{}, changes: map[string][]change{}}
 	random := rand.New(rand.NewPCG(seed, 2))
-	activities := []desk.Activity{desk.ActivityOf(desk.PresenceAvailable), desk.ActivityOf(desk.PresenceAvailable), desk.ActivityOf(desk.PresenceBreak), training}
+	activities := []routing.Activity{routing.ActivityOf(desk.PresenceAvailable), routing.ActivityOf(desk.PresenceAvailable), routing.ActivityOf(desk.PresenceBreak), training}
 	for range 60 {
 		th := h.Start([]string{"sales", "care"}[random.IntN(2)],
 			desktest.OnChannel([]conversation.Channel{conversation.ChannelWeb, conversation.ChannelSMS}[random.IntN(2)]), desktest.WithPriority(random.IntN(3)))
@@ -66,7 +70,7 @@ func aDay(h *desktest.Environment, seed uint64) *diary {
 		d.workflows[th.SID] = desk.DefaultWorkflow()
 		if random.IntN(2) == 0 {
 			d.workflows[th.SID] = routed.SID
-			_, err := desk.SetDetails(h.T.Context(), h.Desk, th.SID, func(details *desk.Details) { details.Workflow = routed.SID })
+			_, err := records.SetDetails(h.T.Context(), h.Desk, th.SID, func(details *records.Details) { details.Workflow = routed.SID })
 			require.NoError(h.T, err)
 		}
 		for range random.IntN(20) {
@@ -79,18 +83,18 @@ func aDay(h *desktest.Environment, seed uint64) *diary {
 		}
 	}
 	for _, th := range d.threads {
-		d.events[th.SID], err = desk.ListEvents(h.T.Context(), h.Desk, th.SID)
+		d.events[th.SID], err = records.ListEvents(h.T.Context(), h.Desk, th.SID)
 		require.NoError(h.T, err)
 	}
 	return d
 }
 
-func (d *diary) does(agent string, activity desk.Activity) {
+func (d *diary) does(agent string, activity routing.Activity) {
 	d.T.Helper()
 	if d.AgentNamed(agent).Activity.SID != activity.SID {
 		d.changes[agent] = append(d.changes[agent], change{activity.Name, d.Clock.Now()})
 	}
-	require.NoError(d.T, desk.UpdateAgent(d.T.Context(), d.Environment.Desk, agent, desk.AgentChange{Activity: &activity.SID}))
+	require.NoError(d.T, people.UpdateAgent(d.T.Context(), d.Environment.Desk, agent, people.AgentChange{Activity: &activity.SID}))
 }
 
 // everyFilter combines the values that statistics can be filtered by.
@@ -265,7 +269,7 @@ func (d *diary) activitiesByHand(f StatisticsFilter, from, to time.Time) (spans 
 			}
 		}
 	}
-	activities, err := desk.ListActivities(d.T.Context(), d.Environment.Desk)
+	activities, err := routing.ListActivities(d.T.Context(), d.Environment.Desk)
 	require.NoError(d.T, err)
 	for _, a := range activities {
 		spans = append(spans, ActivitySpans{Activity: a, Spans: spansByHand(took[a.Name])})
@@ -276,7 +280,7 @@ func (d *diary) activitiesByHand(f StatisticsFilter, from, to time.Time) (spans 
 // testRealTime compares with a count of the conversations' own states.
 func testRealTime(t *testing.T, h *desktest.Environment) {
 	d := aDay(h, 3)
-	require.NoError(t, desk.SetCapacity(t.Context(), h.Desk, "cat", conversation.ChannelWeb, 0))
+	require.NoError(t, people.SetCapacity(t.Context(), h.Desk, "cat", conversation.ChannelWeb, 0))
 	filters := d.everyFilter()
 	figures, err := ReadRealTime(t.Context(), h.Desk, filters...)
 	require.NoError(t, err)
@@ -358,7 +362,7 @@ func (d *diary) countPeople(f StatisticsFilter, r *RealTime) {
 			r.Available++
 		}
 	}
-	activities, err := desk.ListActivities(d.T.Context(), d.Environment.Desk)
+	activities, err := routing.ListActivities(d.T.Context(), d.Environment.Desk)
 	require.NoError(d.T, err)
 	for _, a := range activities {
 		r.Activities = append(r.Activities, ActivityCount{a, does[a.Name]})
@@ -390,7 +394,7 @@ func testStatisticsByHand(t *testing.T, h *desktest.Environment) {
 	given.Do(conversation.CloseCommand{})
 	given.Follow()
 	waits := h.Start("billing", desktest.WithPriority(5)).Follow()
-	require.NoError(t, desk.SetPresence(t.Context(), h.Desk, "bob", desk.PresenceBreak))
+	require.NoError(t, routing.SetPresence(t.Context(), h.Desk, "bob", desk.PresenceBreak))
 	h.Clock.Advance(time.Minute)
 	waits.Decline("bob")
 
@@ -449,30 +453,30 @@ func testStatisticsByHand(t *testing.T, h *desktest.Environment) {
 
 // testActivityDurations follows agents whose activities are renamed and removed, and agents who are added again.
 func testActivityDurations(t *testing.T, h *desktest.Environment) {
-	add := func(name string) desk.Activity {
+	add := func(name string) routing.Activity {
 		t.Helper()
-		added, err := desk.AddActivity(t.Context(), h.Desk, name, false)
+		added, err := routing.AddActivity(t.Context(), h.Desk, name, false)
 		require.NoError(t, err)
 		return added
 	}
 	lunch, training := add("Lunch"), add("Training")
 	for _, name := range []string{"alice", "bob"} {
-		require.NoError(t, desk.AddAgent(t.Context(), h.Desk, desk.NewAgent{Name: name}))
+		require.NoError(t, people.AddAgent(t.Context(), h.Desk, people.NewAgent{Name: name}))
 	}
-	does := func(agent string, activity desk.Activity, during time.Duration) {
+	does := func(agent string, activity routing.Activity, during time.Duration) {
 		t.Helper()
-		require.NoError(t, desk.UpdateAgent(t.Context(), h.Desk, agent, desk.AgentChange{Activity: &activity.SID}))
+		require.NoError(t, people.UpdateAgent(t.Context(), h.Desk, agent, people.AgentChange{Activity: &activity.SID}))
 		h.Clock.Advance(during)
 	}
 	began := h.Clock.Now()
 	h.Clock.Advance(time.Minute)
-	does("alice", desk.ActivityOf(desk.PresenceAvailable), 10*time.Minute)
+	does("alice", routing.ActivityOf(desk.PresenceAvailable), 10*time.Minute)
 	does("alice", lunch, 20*time.Minute)
 	does("alice", training, 30*time.Minute)
 	does("alice", lunch, 5*time.Minute)
-	_, err := desk.RenameActivity(t.Context(), h.Desk, lunch.SID, "Dinner")
+	_, err := routing.RenameActivity(t.Context(), h.Desk, lunch.SID, "Dinner")
 	require.NoError(t, err)
-	require.NoError(t, desk.RemoveActivity(t.Context(), h.Desk, training.SID))
+	require.NoError(t, routing.RemoveActivity(t.Context(), h.Desk, training.SID))
 
 	spans := func(from, to time.Time, agents ...string) map[string]string {
 		t.Helper()
@@ -497,9 +501,9 @@ func testActivityDurations(t *testing.T, h *desktest.Environment) {
 	require.Equal(t, map[string]string{"Offline": "1: 5m0s to 5m0s"}, spans(began.Add(5*time.Minute), began.Add(10*time.Minute), "bob"))
 	require.Empty(t, spans(began.Add(-time.Hour), began, "alice", "bob"))
 
-	require.NoError(t, desk.RemoveAgent(t.Context(), h.Desk, "alice"))
+	require.NoError(t, people.RemoveAgent(t.Context(), h.Desk, "alice"))
 	require.Empty(t, spans(began, ended, "alice"))
-	require.NoError(t, desk.AddAgent(t.Context(), h.Desk, desk.NewAgent{Name: "alice", Presence: desk.PresenceAvailable}))
+	require.NoError(t, people.AddAgent(t.Context(), h.Desk, people.NewAgent{Name: "alice", Presence: desk.PresenceAvailable}))
 	h.Clock.Advance(time.Minute)
 	require.Equal(t, map[string]string{"Available": "1: 1m0s to 1m0s"}, spans(began, ended, "alice"), "another agent's past under the same name isn't hers")
 }
@@ -567,7 +571,7 @@ func testHappeningsOn(t *testing.T, h *desktest.Environment) {
 	for _, th := range d.threads {
 		channels[th.SID] = th.State.Channel
 	}
-	everything, err := desk.EventPage(t.Context(), h.Desk, desk.EventFilter{}, desk.Page{Limit: desk.MaxPage})
+	everything, err := outbox.EventPage(t.Context(), h.Desk, outbox.EventFilter{}, desk.Page{Limit: desk.MaxPage})
 	require.NoError(t, err)
 	require.False(t, everything.More)
 	for _, workflow := range append(slices.Compact(slices.Sorted(maps.Values(d.workflows))), "") {
@@ -575,7 +579,7 @@ func testHappeningsOn(t *testing.T, h *desktest.Environment) {
 			if channel == "" && workflow == "" {
 				continue
 			}
-			for _, f := range []desk.EventFilter{
+			for _, f := range []outbox.EventFilter{
 				{},
 				{Name: conversation.EventReservationAccepted},
 				{Agent: "ann"},
@@ -589,7 +593,7 @@ func testHappeningsOn(t *testing.T, h *desktest.Environment) {
 						expected = append(expected, e.Position)
 					}
 				}
-				found, err := desk.EventPageOn(t.Context(), h.Desk, channel, workflow, f, desk.Page{Limit: desk.MaxPage})
+				found, err := outbox.EventPageOn(t.Context(), h.Desk, channel, workflow, f, desk.Page{Limit: desk.MaxPage})
 				require.NoError(t, err)
 				for _, e := range found.Entries {
 					positions = append(positions, e.Position)
@@ -654,7 +658,7 @@ func TestStatisticsWalkIndexes(t *testing.T) {
 		require.NoError(t, err)
 		_, err = SegmentsByConversation(t.Context(), h.Desk, page)
 		require.NoError(t, err)
-		_, err = desk.EventPageOn(t.Context(), h.Desk, conversation.ChannelWeb, desk.DefaultWorkflow(), desk.EventFilter{From: from, To: to}, page)
+		_, err = outbox.EventPageOn(t.Context(), h.Desk, conversation.ChannelWeb, desk.DefaultWorkflow(), outbox.EventFilter{From: from, To: to}, page)
 		require.NoError(t, err)
 	}
 	looked := 0

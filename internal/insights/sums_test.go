@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/desktest"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // counts are the figures that add up: over the parts of a whole, and over the parts of a period.
@@ -264,7 +264,7 @@ func testRefusalsCountOnce(t *testing.T, h *desktest.Environment) {
 	note := func(id string, outcome error) {
 		t.Helper()
 		command := conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: id}}
-		require.NoError(t, desk.NoteRefused(t.Context(), h.Desk, th.SID, command, outcome))
+		require.NoError(t, records.NoteRefused(t.Context(), h.Desk, th.SID, command, outcome))
 	}
 	pending := fmt.Errorf("accept: %w", conversation.Refuse(conversation.CodeWrapupPending, conversation.Details{}, "wrap up first"))
 	for range 3 {
@@ -276,11 +276,11 @@ func testRefusalsCountOnce(t *testing.T, h *desktest.Environment) {
 	note("five", conversation.Refuse(conversation.CodeNoReservation, conversation.Details{}, "no offer"))
 	note("", pending)
 	note("", pending)
-	require.NoError(t, desk.NoteRefused(t.Context(), h.Desk, th.SID, conversation.DeclineCommand{Agent: "alice"}, pending))
+	require.NoError(t, records.NoteRefused(t.Context(), h.Desk, th.SID, conversation.DeclineCommand{Agent: "alice"}, pending))
 
 	insights, err := Read(t.Context(), h.Desk, Filter{From: began, To: h.Clock.Now().Add(time.Second), Agent: "alice"})
 	require.NoError(t, err)
 	require.Equal(t, 4, insights.Total.WrapupRefusals)
-	unknown := desk.NoteRefused(t.Context(), h.Desk, desktest.NewSID(), conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: "six"}}, pending)
-	require.ErrorIs(t, unknown, desk.ErrUnknownConversation)
+	unknown := records.NoteRefused(t.Context(), h.Desk, desktest.NewSID(), conversation.AcceptCommand{Agent: "alice", Meta: conversation.Meta{CommandID: "six"}}, pending)
+	require.ErrorIs(t, unknown, records.ErrUnknownConversation)
 }

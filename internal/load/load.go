@@ -17,7 +17,9 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // Options configure the load. A part whose fields are zero is left out.
@@ -71,12 +73,12 @@ func Prepare(ctx context.Context, b *baton.Client, d *desk.Desk, o Options) (*Lo
 	if l.progress == nil {
 		l.progress = func(string, int, int) {}
 	}
-	if err := desk.AddQueue(ctx, d, l.queue); err != nil {
+	if err := people.AddQueue(ctx, d, l.queue); err != nil {
 		return nil, err
 	}
 	for i := range max(fewestAgents, (o.Open+talksOfAgent-1)/talksOfAgent) {
 		agent := fmt.Sprintf("%s-%05d", l.queue, i)
-		if err := desk.AddAgent(ctx, d, desk.NewAgent{Name: agent, Presence: desk.PresenceAvailable}); err != nil {
+		if err := people.AddAgent(ctx, d, people.NewAgent{Name: agent, Presence: desk.PresenceAvailable}); err != nil {
 			return l, err
 		}
 		l.agents = append(l.agents, agent)
@@ -133,7 +135,7 @@ func (l *Load) each(ctx context.Context, n int, do func(ctx context.Context, i i
 // Settle waits until the desk has all changes of the conversations.
 func (l *Load) Settle(ctx context.Context) error {
 	for _, t := range l.talks {
-		if err := desk.AwaitRevision(ctx, l.desk, t.SID, t.revision); err != nil {
+		if err := routing.AwaitRevision(ctx, l.desk, t.SID, t.revision); err != nil {
 			return err
 		}
 	}
@@ -158,7 +160,7 @@ func (l *Load) Clean(ctx context.Context) error {
 	}
 	var errs []error
 	for _, agent := range l.agents {
-		errs = append(errs, desk.RemoveAgent(ctx, l.desk, agent))
+		errs = append(errs, people.RemoveAgent(ctx, l.desk, agent))
 	}
-	return errors.Join(append(errs, desk.RemoveQueue(ctx, l.desk, l.queue))...)
+	return errors.Join(append(errs, people.RemoveQueue(ctx, l.desk, l.queue))...)
 }

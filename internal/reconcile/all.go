@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 const (
@@ -47,7 +47,7 @@ func (r *Reconciler) All(ctx context.Context, each func(sid string, o Outcome, e
 func (r *Reconciler) open(ctx context.Context) (map[string]bool, error) {
 	open := map[string]bool{}
 	for after := ""; ; {
-		sids, err := desk.OpenConversations(ctx, r.desk, after, page)
+		sids, err := routing.OpenConversations(ctx, r.desk, after, page)
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +130,7 @@ func ticking(ctx context.Context, every time.Duration, do func()) error {
 
 // some compares a batch of conversations, and reports whether the desk differed for at least one of them.
 func (r *Reconciler) some(ctx context.Context) bool {
-	sids, err := desk.TakeToCompare(ctx, r.desk, every, taken)
+	sids, err := routing.TakeToCompare(ctx, r.desk, every, taken)
 	if err != nil {
 		if ctx.Err() == nil {
 			r.log.WarnContext(ctx, "conversations not compared, retrying", "error", err)
@@ -151,7 +151,7 @@ func (r *Reconciler) some(ctx context.Context) bool {
 // listed compares the running conversations that the desk does not have as open. A desk that was restored from an
 // older backup does not know them.
 func (r *Reconciler) listed(ctx context.Context) error {
-	mine, err := desk.Lease(ctx, r.desk, "list conversations", listsEvery)
+	mine, err := routing.Lease(ctx, r.desk, "list conversations", listsEvery)
 	if err != nil || !mine {
 		return err
 	}

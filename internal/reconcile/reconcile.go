@@ -17,7 +17,8 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/sleep"
 )
 
@@ -125,7 +126,7 @@ func (r *Reconciler) One(ctx context.Context, sid string) (Outcome, error) {
 }
 
 func (r *Reconciler) compare(ctx context.Context, sid string) (Outcome, error) {
-	shown, err := desk.ReadShown(ctx, r.desk, sid) // first, so that a conversation that starts in between is not released
+	shown, err := routing.ReadShown(ctx, r.desk, sid) // first, so that a conversation that starts in between is not released
 	if err != nil {
 		return "", err
 	}
@@ -167,8 +168,8 @@ func (r *Reconciler) isHere(ctx context.Context) error {
 	return errors.New("no conversation at all is known to Temporal: see that its address and namespace are those of this desk; nothing is closed")
 }
 
-func (r *Reconciler) release(ctx context.Context, sid string, shown desk.Shown) (Outcome, error) {
-	released, err := desk.Release(ctx, r.desk, sid, shown)
+func (r *Reconciler) release(ctx context.Context, sid string, shown routing.Shown) (Outcome, error) {
+	released, err := routing.Release(ctx, r.desk, sid, shown)
 	if err != nil || !released {
 		return Agrees, err
 	}
@@ -177,7 +178,7 @@ func (r *Reconciler) release(ctx context.Context, sid string, shown desk.Shown) 
 
 // completed gives the desk the end of a conversation that the desk has as open: the desk's data is older than the
 // end.
-func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.Standing, shown desk.Shown) (Outcome, error) {
+func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.Standing, shown routing.Shown) (Outcome, error) {
 	if !shown.Open {
 		return Agrees, nil
 	}
@@ -189,19 +190,19 @@ func (r *Reconciler) completed(ctx context.Context, sid string, standing baton.S
 		return r.release(ctx, sid, shown)
 	}
 	// The conversation may have synced its end after the desk was read first.
-	if shown, err = desk.ReadShown(ctx, r.desk, sid); err != nil || !shown.Open {
+	if shown, err = routing.ReadShown(ctx, r.desk, sid); err != nil || !shown.Open {
 		return Agrees, err
 	}
 	snapshot := record.WholeSnapshot(nil, nil)
 	snapshot.Chain, snapshot.Revision = standing.Chain, max(record.Revision, shown.Revision)
-	if _, err := desk.Sync(ctx, r.desk, snapshot); err != nil {
+	if _, err := routing.Sync(ctx, r.desk, snapshot); err != nil {
 		return "", fmt.Errorf("show the desk the end of conversation %s: %w", sid, err)
 	}
 	r.log.ErrorContext(ctx, "closed conversation was open at the desk, closed there", "conversation", sid)
 	return Ended, nil
 }
 
-func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Standing, shown desk.Shown) (Outcome, error) {
+func (r *Reconciler) running(ctx context.Context, sid string, standing baton.Standing, shown routing.Shown) (Outcome, error) {
 	now := seen{standing, shown.Revision, shown.Events, true}
 	last, looked := r.saw(sid)
 	if last == now {
@@ -300,7 +301,7 @@ func (r *Reconciler) await(ctx context.Context, sid string, ahead, behind time.D
 		if err != nil {
 			return false, err
 		}
-		shown, err := desk.ReadShown(ctx, r.desk, sid)
+		shown, err := routing.ReadShown(ctx, r.desk, sid)
 		if err != nil {
 			return false, err
 		}
@@ -327,10 +328,10 @@ func (r *Reconciler) await(ctx context.Context, sid string, ahead, behind time.D
 }
 
 // Agree reports whether the desk's data equals the conversation's state.
-func Agree(s *conversation.State, shown desk.Shown) bool {
-	live := map[string]desk.ShownTask{}
+func Agree(s *conversation.State, shown routing.Shown) bool {
+	live := map[string]routing.ShownTask{}
 	for _, t := range s.LiveTasks() {
-		live[t.SID] = desk.ShownTask{Status: t.Status, Agent: t.Agent}
+		live[t.SID] = routing.ShownTask{Status: t.Status, Agent: t.Agent}
 	}
 	return shown.Revision == s.Revision && shown.Events == s.Events && shown.Open == (s.Status != conversation.ConversationClosed) &&
 		maps.Equal(live, shown.Live)

@@ -20,9 +20,10 @@ import (
 	"github.com/baton-transfers/baton/activities"
 	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/reconcile"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -68,7 +69,7 @@ func Start(ctx context.Context, c client.Client, d *desk.Desk, o Options) (*Runn
 	}
 	r := &Runner{temporal: worker.New(c, workflows.TaskQueue, options)}
 	workflows.Register(r.temporal)
-	activities.Register(r.temporal, desk.NewConversationDesk(d))
+	activities.Register(r.temporal, routing.NewConversationDesk(d))
 	if err := r.temporal.Start(); err != nil {
 		return nil, fmt.Errorf("start the worker: %w", err)
 	}
@@ -84,7 +85,7 @@ func Start(ctx context.Context, c client.Client, d *desk.Desk, o Options) (*Runn
 		}
 	})
 	r.dispatcher.Go(func() {
-		if err := desk.RunDispatcher(ctx, d, courier{conversations, compared}); err != nil && !errors.Is(err, context.Canceled) {
+		if err := routing.RunDispatcher(ctx, d, courier{conversations, compared}); err != nil && !errors.Is(err, context.Canceled) {
 			o.Logger.Error("dispatcher ended", "error", err)
 		}
 	})
@@ -106,7 +107,7 @@ type courier struct {
 	compared *reconcile.Reconciler
 }
 
-// Deliver implements [desk.Courier].
+// Deliver implements [routing.Courier].
 func (c courier) Deliver(ctx context.Context, sid string, command conversation.Command) error {
 	err := c.client.SendAsync(ctx, sid, command)
 	if !errors.Is(err, baton.ErrNotRunning) {

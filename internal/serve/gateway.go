@@ -18,10 +18,11 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/codec"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/codecserver"
 	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/httpapi"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
@@ -99,7 +100,7 @@ func StartGateway(ctx context.Context, c client.Client, d *desk.Desk, o GatewayO
 	if err != nil {
 		return nil, fmt.Errorf("BATON_WEBHOOK_ALLOW: %w", err)
 	}
-	if _, err := desk.ReadAccount(ctx, d); err != nil { // creates the account, so that credentials exist before the first request
+	if _, err := access.ReadAccount(ctx, d); err != nil { // creates the account, so that credentials exist before the first request
 		return nil, err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Address)

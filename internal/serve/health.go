@@ -7,7 +7,8 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+
 	"github.com/baton-transfers/baton/internal/telemetry"
 )
 

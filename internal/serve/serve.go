@@ -19,8 +19,9 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/reconcile"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/runner"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/internal/temporalenv"
@@ -108,7 +109,7 @@ func (c conversations) settled(ctx context.Context, sid string, refused error) e
 	if !errors.Is(refused, baton.ErrNotRunning) {
 		return refused
 	}
-	shown, err := desk.ReadShown(ctx, c.desk, sid)
+	shown, err := routing.ReadShown(ctx, c.desk, sid)
 	if err == nil && shown.Open {
 		_, err = c.compared.One(ctx, sid)
 	}

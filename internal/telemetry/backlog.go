@@ -9,7 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 const (
@@ -53,7 +54,7 @@ type backlog struct {
 	log  *slog.Logger
 
 	mutex  sync.Mutex
-	last   desk.Backlog
+	last   routing.Backlog
 	lastAt time.Time
 	up     bool
 }
@@ -102,7 +103,7 @@ func (b *backlog) Collect(values chan<- prometheus.Metric) {
 
 // read returns the desk's backlog, at most readEvery old, and whether the desk answers. While the desk does not
 // answer, older values are not reported.
-func (b *backlog) read() (desk.Backlog, bool) {
+func (b *backlog) read() (routing.Backlog, bool) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	if time.Since(b.lastAt) < readEvery {
@@ -110,7 +111,7 @@ func (b *backlog) read() (desk.Backlog, bool) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), readWithin)
 	defer cancel()
-	now, err := desk.ReadBacklog(ctx, b.desk)
+	now, err := routing.ReadBacklog(ctx, b.desk)
 	if err != nil && b.up {
 		b.log.WarnContext(ctx, "backlog not read, its metrics are missing", "error", err)
 	}

@@ -16,9 +16,10 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/codec"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/devserver"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
 )
@@ -181,7 +182,7 @@ type Agent struct {
 // AddQueues adds queues to the desk.
 func AddQueues(ctx context.Context, d *desk.Desk, names ...string) error {
 	for _, name := range names {
-		if err := desk.AddQueue(ctx, d, name); err != nil {
+		if err := people.AddQueue(ctx, d, name); err != nil {
 			return err
 		}
 	}
@@ -191,11 +192,11 @@ func AddQueues(ctx context.Context, d *desk.Desk, names ...string) error {
 // AddAgents adds agents to the desk. All are available.
 func AddAgents(ctx context.Context, d *desk.Desk, agents ...Agent) error {
 	for _, a := range agents {
-		if err := desk.AddAgent(ctx, d, desk.NewAgent{Name: a.Name, Capacity: a.Capacity, Presence: desk.PresenceAvailable}); err != nil {
+		if err := people.AddAgent(ctx, d, people.NewAgent{Name: a.Name, Capacity: a.Capacity, Presence: desk.PresenceAvailable}); err != nil {
 			return err
 		}
 		for _, queue := range a.Queues {
-			if err := desk.AddMember(ctx, d, queue, a.Name); err != nil {
+			if err := people.AddMember(ctx, d, queue, a.Name); err != nil {
 				return err
 			}
 		}

@@ -14,7 +14,8 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
 )
 
 // Request is a request to the HTTP API.
@@ -99,7 +100,7 @@ func Call(ctx context.Context, client *http.Client, r Request) (Answer, error) {
 }
 
 // Workspace returns the path of the account's workspace, and of what follows.
-func Workspace(account desk.Account, path string) string {
+func Workspace(account access.Account, path string) string {
 	return "/v1/Workspaces/" + conversation.SameSID(desk.PrefixWorkspace, account.SID) + path
 }
 

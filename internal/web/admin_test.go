@@ -13,7 +13,8 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
@@ -149,18 +150,18 @@ func (o *environment) settings() conversation.Settings {
 	return settings
 }
 
-func (o *environment) agent(name string) desk.Agent {
+func (o *environment) agent(name string) people.Agent {
 	o.t.Helper()
-	agent, err := desk.FindAgent(o.t.Context(), o.desk, name)
+	agent, err := people.FindAgent(o.t.Context(), o.desk, name)
 	require.NoError(o.t, err)
 	return agent
 }
 
-func (o *environment) queue(name string) desk.Queue {
+func (o *environment) queue(name string) people.Queue {
 	o.t.Helper()
-	queues, err := desk.ListQueues(o.t.Context(), o.desk)
+	queues, err := people.ListQueues(o.t.Context(), o.desk)
 	require.NoError(o.t, err)
-	at := slices.IndexFunc(queues, func(q desk.Queue) bool { return q.Name == name })
+	at := slices.IndexFunc(queues, func(q people.Queue) bool { return q.Name == name })
 	require.GreaterOrEqual(o.t, at, 0)
 	return queues[at]
 }
@@ -191,7 +192,7 @@ func TestAdministrationIsForAdministrators(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, p.send(b, transfers, url.Values{"messaging_transfers": {"on"}}).Status)
 		require.Equal(t, http.StatusForbidden, p.send(b, "/admin/agents/"+person, url.Values{"role": {"admin"}}).Status)
 	}
-	agent, err := desk.FindAgent(t.Context(), p.desk, "alice")
+	agent, err := people.FindAgent(t.Context(), p.desk, "alice")
 	require.NoError(t, err)
 	require.Equal(t, desk.RoleAgent, agent.Role)
 }

@@ -16,7 +16,10 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/site"
 )
@@ -75,12 +78,12 @@ func BenchmarkPages(b *testing.B) {
 // fillDesk syncs conversations that follow the real rules to the desk. It returns one that alice has.
 func fillDesk(b *testing.B, d *desk.Desk) (open string) {
 	b.Helper()
-	_, err := desk.SeedDemo(b.Context(), d)
+	_, err := people.SeedDemo(b.Context(), d)
 	require.NoError(b, err)
 	settings, err := desk.SetSettings(b.Context(), d, "benchmark", func(s *conversation.Settings) { s.MessagingTransfers, s.TransferNotes = true, true })
 	require.NoError(b, err)
 	for n := range 100 {
-		require.NoError(b, desk.AddAgent(b.Context(), d, desk.NewAgent{Name: fmt.Sprintf("agent%02d", n), Presence: desk.PresenceBreak}))
+		require.NoError(b, people.AddAgent(b.Context(), d, people.NewAgent{Name: fmt.Sprintf("agent%02d", n), Presence: desk.PresenceBreak}))
 	}
 	began := time.Now().Add(-23 * time.Hour)
 	for n := range benchmarked {
@@ -112,7 +115,7 @@ func fillDesk(b *testing.B, d *desk.Desk) (open string) {
 		open = s.sid
 	}
 	for range 200 {
-		_, err := desk.Say(b.Context(), d, desk.NewMessage{Conversation: open, From: desk.FromCustomer, Text: "I was charged twice for order 3348917502."})
+		_, err := records.Say(b.Context(), d, records.NewMessage{Conversation: open, From: records.FromCustomer, Text: "I was charged twice for order 3348917502."})
 		require.NoError(b, err)
 	}
 	return open
@@ -138,6 +141,6 @@ func (c *carried) do(b *testing.B, command conversation.Command) {
 
 func (c *carried) show(b *testing.B, d *desk.Desk) {
 	b.Helper()
-	_, err := desk.Sync(b.Context(), d, c.state.Snapshot(c.events, c.notes))
+	_, err := routing.Sync(b.Context(), d, c.state.Snapshot(c.events, c.notes))
 	require.NoError(b, err)
 }

@@ -17,8 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 	"github.com/baton-transfers/baton/internal/web/site"
@@ -125,7 +126,7 @@ func TestStreamsEndWithTheSession(t *testing.T) {
 			require.Equal(t, http.StatusSeeOther, w.Code)
 		},
 		"another role": func(p *pages, _ string) {
-			require.NoError(t, desk.UpdateAgent(t.Context(), p.desk, "carol", desk.AgentChange{Role: new(desk.RoleAgent)}))
+			require.NoError(t, people.UpdateAgent(t.Context(), p.desk, "carol", people.AgentChange{Role: new(desk.RoleAgent)}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,8 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 	"github.com/baton-transfers/baton/internal/web/site"
@@ -31,7 +32,7 @@ func (e ended) Start(ctx context.Context, start conversation.StartCommand) (stri
 	facts := &conversation.Facts{Settings: conversation.DefaultSettings(), QueueKnown: true, QueueMembers: 1}
 	begun, err := state.Apply(start, facts, time.Now())
 	if err == nil {
-		_, err = desk.Sync(ctx, e.desk, state.Snapshot(begun.Events, begun.Notes))
+		_, err = routing.Sync(ctx, e.desk, state.Snapshot(begun.Events, begun.Notes))
 	}
 	return start.Conversation, err
 }

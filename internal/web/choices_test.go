@@ -9,7 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 	"github.com/baton-transfers/baton/internal/web/site"
 )
@@ -18,18 +20,18 @@ import (
 func TestChoicesAreDistinct(t *testing.T) {
 	t.Parallel()
 	o := newEnvironment(t)
-	for _, added := range []desk.NewAgent{{Name: "josu", FriendlyName: "Josü"}, {Name: "jose", FriendlyName: "Jose"}, {Name: "x9", FriendlyName: "josü"}} {
-		_, err := desk.RegisterAgent(t.Context(), o.desk, added)
+	for _, added := range []people.NewAgent{{Name: "josu", FriendlyName: "Josü"}, {Name: "jose", FriendlyName: "Jose"}, {Name: "x9", FriendlyName: "josü"}} {
+		_, err := people.RegisterAgent(t.Context(), o.desk, added)
 		require.NoError(t, err)
 	}
-	require.NoError(t, desk.UpdateAgent(t.Context(), o.desk, "jose", desk.AgentChange{FriendlyName: new("bob")}))
-	for _, added := range []desk.NewQueue{{Name: "north", FriendlyName: "Café"}, {Name: "south", FriendlyName: "South"}} {
-		_, err := desk.RegisterQueue(t.Context(), o.desk, added)
+	require.NoError(t, people.UpdateAgent(t.Context(), o.desk, "jose", people.AgentChange{FriendlyName: new("bob")}))
+	for _, added := range []people.NewQueue{{Name: "north", FriendlyName: "Café"}, {Name: "south", FriendlyName: "South"}} {
+		_, err := people.RegisterQueue(t.Context(), o.desk, added)
 		require.NoError(t, err)
 	}
-	require.NoError(t, desk.UpdateQueue(t.Context(), o.desk, "south", desk.QueueChange{FriendlyName: new("CAFE")}))
-	require.NoError(t, desk.SetMembers(t.Context(), o.desk, "north", "alice", "bob", "josu"))
-	require.NoError(t, desk.SetPresence(t.Context(), o.desk, "josu", desk.PresenceAvailable))
+	require.NoError(t, people.UpdateQueue(t.Context(), o.desk, "south", people.QueueChange{FriendlyName: new("CAFE")}))
+	require.NoError(t, people.SetMembers(t.Context(), o.desk, "north", "alice", "bob", "josu"))
+	require.NoError(t, routing.SetPresence(t.Context(), o.desk, "josu", desk.PresenceAvailable))
 	sid := o.runs(time.Now().Add(-time.Hour), conversation.StartCommand{Channel: conversation.ChannelWeb, Queue: "north"})
 
 	for address, shown := range map[string][]string{

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
 )
 
 // TestPagesShowFriendlyNames checks every page that names agents and queues.
@@ -20,7 +21,7 @@ func TestPagesShowFriendlyNames(t *testing.T) {
 	page := o.does("/admin/agents", "/admin/agents", url.Values{"friendly_name": {"דנה\u202e לוי"}})
 	require.Contains(t, page.Body, `<p class="done">Added <bdi>דנה לוי</bdi>.</p>`)
 	o.does("/admin/queues", "/admin/queues", url.Values{"friendly_name": {"Продажи"}})
-	require.NoError(t, desk.SetMembers(t.Context(), o.desk, "prodazhi", "dnh-lvy"))
+	require.NoError(t, people.SetMembers(t.Context(), o.desk, "prodazhi", "dnh-lvy"))
 
 	page = o.open(o.browser, "/admin/agents")
 	require.Contains(t, page.Body, `<a href="/admin/queues/prodazhi"><bdi>Продажи</bdi></a>`)

@@ -18,10 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desktest"
 	"github.com/baton-transfers/baton/internal/insights"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 	"github.com/baton-transfers/baton/internal/web/site"
@@ -48,7 +49,7 @@ func (o *environment) runs(began time.Time, start conversation.StartCommand, com
 		require.NoError(o.t, err)
 		events = append(events, result.Events...)
 	}
-	_, err := desk.Sync(o.t.Context(), o.desk, state.Snapshot(events, nil))
+	_, err := routing.Sync(o.t.Context(), o.desk, state.Snapshot(events, nil))
 	require.NoError(o.t, err)
 	return state.Conversation
 }
@@ -70,8 +71,8 @@ func busyEnvironment(t *testing.T) (o *environment, story string) {
 	sms := conversation.StartCommand{Channel: conversation.ChannelSMS, Queue: "support", Customer: conversation.Customer{Name: "Sam"}}
 	story = o.runs(began, web, accept("alice"), toBilling("alice"), accept("bob"), wrapup("alice"), toAgent("bob", "alice"), accept("alice"),
 		conversation.EndCommand{Agent: "alice"}, wrapup("alice"), wrapup("bob"))
-	require.NoError(t, desk.NoteRefused(t.Context(), o.desk, story, conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending))
-	require.NoError(t, desk.NoteRefused(t.Context(), o.desk, story, conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending))
+	require.NoError(t, records.NoteRefused(t.Context(), o.desk, story, conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending))
+	require.NoError(t, records.NoteRefused(t.Context(), o.desk, story, conversation.AcceptCommand{Agent: "alice"}, desktest.ErrWrapupPending))
 	o.runs(began, sms, accept("alice"), toBilling("alice"), conversation.CancelCommand{Agent: "alice"})
 	o.runs(began, sms, accept("bob"), toAgent("bob", "alice"), conversation.CloseCommand{})
 	o.runs(began, web)

@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 )
 
@@ -44,7 +46,7 @@ func (u *unfolding) does(commands ...conversation.Command) *unfolding {
 		u.at = u.at.Add(time.Second)
 		result, err := u.state.Apply(c, facts, u.at)
 		require.NoError(u.o.t, err)
-		_, err = desk.Sync(u.o.t.Context(), u.o.desk, u.state.Snapshot(result.Events, result.Notes))
+		_, err = routing.Sync(u.o.t.Context(), u.o.desk, u.state.Snapshot(result.Events, result.Notes))
 		require.NoError(u.o.t, err)
 	}
 	return u
@@ -138,7 +140,7 @@ func TestAMissedOfferIsExplained(t *testing.T) {
 	alice, another := o.signedIn(url.Values{"agent": {"alice"}}), o.signedIn(url.Values{"agent": {"alice"}})
 	const why = "You missed an offer from <b><bdi>Crystal Minh</bdi></b>"
 	for _, answer := range []string{"available", "dismiss"} {
-		require.NoError(t, desk.SetPresence(t.Context(), o.desk, "alice", desk.PresenceAvailable))
+		require.NoError(t, routing.SetPresence(t.Context(), o.desk, "alice", desk.PresenceAvailable))
 		u := o.unfolds("Crystal Minh")
 		u.at = time.Now()
 		u.offered("alice").expires()
@@ -163,7 +165,7 @@ func TestTheTransferPanelKeepsTheHistoryThatIsShown(t *testing.T) {
 	alice := o.signedIn(url.Values{"agent": {"alice"}})
 	sid := o.unfolds("Crystal Minh").acceptedBy("alice").state.Conversation
 	for n := range 250 {
-		_, err := desk.Say(t.Context(), o.desk, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: "number " + strconv.Itoa(n) + "."})
+		_, err := records.Say(t.Context(), o.desk, records.NewMessage{Conversation: sid, From: records.FromCustomer, Text: "number " + strconv.Itoa(n) + "."})
 		require.NoError(t, err)
 	}
 	newest := o.reads(alice, "/desk/"+sid)

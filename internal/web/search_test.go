@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 var foundRows = regexp.MustCompile(`<tr id="(CH[0-9a-f]{32})"`)
@@ -36,7 +36,7 @@ func TestSupervisorsSearchConversations(t *testing.T) {
 	muller := o.runs(began, start("Éric Müller", "+1 (555) 010-0100"))
 	other := o.runs(began.Add(time.Minute), start("<b>Zoe</b>", "zoe@example.com"), conversation.AcceptCommand{Agent: "alice"})
 	for sid, text := range map[string]string{muller: "Where is my <i>refund</i>?", other: "A refund, please"} {
-		_, err := desk.Say(t.Context(), o.desk, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: text})
+		_, err := records.Say(t.Context(), o.desk, records.NewMessage{Conversation: sid, From: records.FromCustomer, Text: text})
 		require.NoError(t, err)
 	}
 	at := func(search string) string { return "/conversations?search=" + url.QueryEscape(search) }
@@ -64,7 +64,7 @@ func TestSupervisorsSearchConversations(t *testing.T) {
 	require.Contains(t, o.at(at("muller")+"&agent=alice").Body, "No conversation with these filters has")
 	require.Contains(t, o.at("/conversations?search=+").Body, `hx-trigger="sse:changed, refresh"`)
 
-	for search, sentence := range map[string]string{strings.Repeat("a", desk.MaxSearch+1): "search for a shorter text", "\u200b": "at least one letter or digit"} {
+	for search, sentence := range map[string]string{strings.Repeat("a", records.MaxSearch+1): "search for a shorter text", "\u200b": "at least one letter or digit"} {
 		page := o.open(o.browser, at(search))
 		require.Equal(t, http.StatusUnprocessableEntity, page.Status)
 		require.Contains(t, page.Body, sentence)

@@ -11,7 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/people"
+
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 	"github.com/baton-transfers/baton/internal/web/site"
 )
@@ -64,7 +65,7 @@ func TestIdleSessionsEnd(t *testing.T) {
 	token := signIn()
 	passed.Add(int64(61 * time.Minute))
 	require.Equal(t, http.StatusSeeOther, askFrom(t, p.Config.Handler, "127.0.0.1:4000", http.MethodPost, "/desk/status", token, url.Values{"status": {"offline"}}).Code)
-	agent, err := desk.FindAgent(t.Context(), p.desk, "alice")
+	agent, err := people.FindAgent(t.Context(), p.desk, "alice")
 	require.NoError(t, err)
 	require.NotEqual(t, "offline", string(agent.Presence), "a form of an idle person changes nothing")
 }

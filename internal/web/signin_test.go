@@ -17,9 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/desktest"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
@@ -58,7 +61,7 @@ func servePages(t *testing.T, options func(address string) site.Options) *pages 
 	d, err := desk.Open(t.Context(), desktest.SQLite(t), desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
-	_, err = desk.SeedDemo(t.Context(), d)
+	_, err = people.SeedDemo(t.Context(), d)
 	require.NoError(t, err)
 	p := &pages{t: t, desk: d, log: &gatewayLog{}, Server: httptest.NewUnstartedServer(nil)}
 	o := options("http://" + p.Listener.Addr().String())
@@ -358,7 +361,7 @@ func (b begins) Start(ctx context.Context, start conversation.StartCommand) (str
 	if err != nil {
 		return "", err
 	}
-	facts, err := desk.ReadFacts(ctx, b.desk, *query)
+	facts, err := routing.ReadFacts(ctx, b.desk, *query)
 	if err != nil {
 		return "", err
 	}
@@ -366,7 +369,7 @@ func (b begins) Start(ctx context.Context, start conversation.StartCommand) (str
 	if err != nil {
 		return "", err
 	}
-	_, err = desk.Sync(ctx, b.desk, state.Snapshot(started.Events, started.Notes))
+	_, err = routing.Sync(ctx, b.desk, state.Snapshot(started.Events, started.Notes))
 	return start.Conversation, err
 }
 
@@ -379,13 +382,13 @@ func TestRoleIsTheDesks(t *testing.T) {
 	require.Contains(t, p.open(administrator, "/desk").Body, "Administration")
 
 	agent := desk.RoleAgent
-	require.NoError(t, desk.UpdateAgent(ctx, p.desk, "carol", desk.AgentChange{Role: &agent}))
+	require.NoError(t, people.UpdateAgent(ctx, p.desk, "carol", people.AgentChange{Role: &agent}))
 	require.Equal(t, http.StatusForbidden, p.open(carol, "/conversations").Status)
 	require.Equal(t, http.StatusForbidden, p.open(administrator, "/conversations").Status, "who was a supervisor is no administrator")
 
-	require.NoError(t, desk.RemoveAgent(ctx, p.desk, "carol"))
+	require.NoError(t, people.RemoveAgent(ctx, p.desk, "carol"))
 	p.requireOut(carol)
-	require.NoError(t, desk.AddAgent(ctx, p.desk, desk.NewAgent{Name: "carol", Role: desk.RoleAdmin}))
+	require.NoError(t, people.AddAgent(ctx, p.desk, people.NewAgent{Name: "carol", Role: desk.RoleAdmin}))
 	p.requireOut(administrator) // the new carol is another person
 }
 
@@ -419,7 +422,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 			Issuer: provider.Issuer, ClientID: "baton", ClientSecret: identitytest.Secret, RedirectURL: o.Redirect, SignedOutURL: o.SignedOutURL,
 		})}
 	})
-	require.NoError(t, desk.AddAgent(t.Context(), p.desk, desk.NewAgent{Name: "dora", FriendlyName: "Dora D.", Role: desk.RoleAdmin}))
+	require.NoError(t, people.AddAgent(t.Context(), p.desk, people.NewAgent{Name: "dora", FriendlyName: "Dora D.", Role: desk.RoleAdmin}))
 	signIn := func(b identitytest.Browser, name string) identitytest.Page {
 		t.Helper()
 		page, err := b.SignIn(t.Context(), p.open(b, "/sign-in/oidc?next=/desk%3Fx%3D1"), name, identitytest.Password)
@@ -457,7 +460,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 		p.requireOut(b)
 	})
 	t.Run("another account under the same name is refused until it is released", func(t *testing.T) { //nolint:paralleltest // see above
-		require.NoError(t, desk.BindIdentity(t.Context(), p.desk, "bob", provider.Issuer, "id-of-the-bob-before"))
+		require.NoError(t, access.BindIdentity(t.Context(), p.desk, "bob", provider.Issuer, "id-of-the-bob-before"))
 		b := identitytest.NewBrowser()
 		page := signIn(b, "bob")
 		require.Equal(t, http.StatusForbidden, page.Status)
@@ -466,7 +469,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 		require.NotContains(t, page.Body, "id-of-the-bob-before")
 		p.requireOut(b)
 
-		require.NoError(t, desk.UpdateAgent(t.Context(), p.desk, "alice", desk.AgentChange{Role: new(desk.RoleAdmin)}))
+		require.NoError(t, people.UpdateAgent(t.Context(), p.desk, "alice", people.AgentChange{Role: new(desk.RoleAdmin)}))
 		admin := identitytest.NewBrowser()
 		signIn(admin, "alice")
 		require.Contains(t, p.open(admin, "/admin/agents/bob").Body, "id-of-the-bob-before")
@@ -474,7 +477,7 @@ func TestSignInWithProvider(t *testing.T) { //nolint:tparallel // its last subte
 		require.NotContains(t, p.open(admin, "/admin/agents/bob").Body, "id-of-the-bob-before")
 		signIn(b, "bob")
 		p.requireIn(b, "bob")
-		bound, found, err := desk.IdentityOf(t.Context(), p.desk, "bob")
+		bound, found, err := access.IdentityOf(t.Context(), p.desk, "bob")
 		require.NoError(t, err)
 		require.True(t, found)
 		require.Equal(t, provider.Issuer, bound.Issuer)

@@ -13,9 +13,10 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/load"
+	"github.com/baton-transfers/baton/internal/people"
 )
 
 // growth is how cost grows with the number of conversations, transfers and agents.
@@ -232,17 +233,17 @@ func measureAgentsOf(ctx context.Context, path string, agents, times int) (step 
 		return step, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	if err := desk.AddQueue(ctx, d, queueSupport); err != nil {
+	if err := people.AddQueue(ctx, d, queueSupport); err != nil {
 		return step, err
 	}
 	names := make([]string, agents)
 	for i := range names {
 		names[i] = fmt.Sprintf("agent-%05d", i)
-		if err := desk.AddAgent(ctx, d, desk.NewAgent{Name: names[i], Capacity: 3, Presence: desk.PresenceAvailable}); err != nil {
+		if err := people.AddAgent(ctx, d, people.NewAgent{Name: names[i], Capacity: 3, Presence: desk.PresenceAvailable}); err != nil {
 			return step, err
 		}
 	}
-	if err := desk.SetMembers(ctx, d, queueSupport, names...); err != nil {
+	if err := people.SetMembers(ctx, d, queueSupport, names...); err != nil {
 		return step, err
 	}
 	l := &waitingLine{desk: d}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/serve"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
@@ -31,18 +31,18 @@ const (
 type api struct {
 	gateway *serve.Gateway
 	client  *http.Client
-	key     desk.Key
+	key     access.Key
 	secret  string
-	account desk.Account
+	account access.Account
 }
 
 func openAPI(ctx context.Context, s *environment) (*api, error) {
 	a := &api{client: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * clients}}}
 	var err error
-	if a.key, a.secret, err = desk.AddKey(ctx, s.Desk, desk.Key{Name: "bench", Role: desk.KeyService, RateLimit: 1_000_000}); err != nil {
+	if a.key, a.secret, err = access.AddKey(ctx, s.Desk, access.Key{Name: "bench", Role: access.KeyService, RateLimit: 1_000_000}); err != nil {
 		return nil, err
 	}
-	if a.account, err = desk.ReadAccount(ctx, s.Desk); err != nil {
+	if a.account, err = access.ReadAccount(ctx, s.Desk); err != nil {
 		return nil, err
 	}
 	a.gateway, err = serve.StartGateway(ctx, s.Temporal, s.Desk, serve.GatewayOptions{Address: "127.0.0.1:0", Logger: s.log})

@@ -10,7 +10,9 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // placing is the cost of matching one task among Waiting tasks.
@@ -90,21 +92,21 @@ func openLine(ctx context.Context, database string, waiting int) (*waitingLine, 
 }
 
 func (l *waitingLine) fill(ctx context.Context) error {
-	if err := desk.AddQueue(ctx, l.desk, queueSupport); err != nil {
+	if err := people.AddQueue(ctx, l.desk, queueSupport); err != nil {
 		return err
 	}
 	members := []string{freed}
-	if err := desk.AddAgent(ctx, l.desk, desk.NewAgent{Name: freed, Capacity: 1, Presence: desk.PresenceBreak}); err != nil {
+	if err := people.AddAgent(ctx, l.desk, people.NewAgent{Name: freed, Capacity: 1, Presence: desk.PresenceBreak}); err != nil {
 		return err
 	}
 	for i := range everybodyElse {
 		name := fmt.Sprintf("agent-%02d", i)
 		members = append(members, name)
-		if err := desk.AddAgent(ctx, l.desk, desk.NewAgent{Name: name, Capacity: 1, Presence: desk.PresenceAvailable}); err != nil {
+		if err := people.AddAgent(ctx, l.desk, people.NewAgent{Name: name, Capacity: 1, Presence: desk.PresenceAvailable}); err != nil {
 			return err
 		}
 	}
-	if err := desk.SetMembers(ctx, l.desk, queueSupport, members...); err != nil {
+	if err := people.SetMembers(ctx, l.desk, queueSupport, members...); err != nil {
 		return err
 	}
 	for range everybodyElse + l.waiting {
@@ -121,14 +123,14 @@ func (l *waitingLine) placeOne(ctx context.Context) error {
 	if err := l.join(ctx); err != nil {
 		return err
 	}
-	if err := desk.Dispatch(ctx, l.desk); err != nil {
+	if err := routing.Dispatch(ctx, l.desk); err != nil {
 		return err
 	}
 	joined := time.Now()
-	if err := desk.SetPresence(ctx, l.desk, freed, desk.PresenceAvailable); err != nil {
+	if err := routing.SetPresence(ctx, l.desk, freed, desk.PresenceAvailable); err != nil {
 		return err
 	}
-	if err := desk.Dispatch(ctx, l.desk); err != nil {
+	if err := routing.Dispatch(ctx, l.desk); err != nil {
 		return err
 	}
 	taken := time.Now()
@@ -136,7 +138,7 @@ func (l *waitingLine) placeOne(ctx context.Context) error {
 	l.takes.add(taken.Sub(joined))
 	l.places.add(taken.Sub(began))
 
-	agent, err := desk.FindAgent(ctx, l.desk, freed)
+	agent, err := people.FindAgent(ctx, l.desk, freed)
 	if err != nil {
 		return err
 	}
@@ -146,7 +148,7 @@ func (l *waitingLine) placeOne(ctx context.Context) error {
 		}
 	}
 	// An agent who leaves releases the match: the line is as before, and one task longer.
-	return desk.SetPresence(ctx, l.desk, freed, desk.PresenceBreak)
+	return routing.SetPresence(ctx, l.desk, freed, desk.PresenceBreak)
 }
 
 // join starts a conversation: its first snapshot reaches the desk, and its task is matched or waits.
@@ -156,7 +158,7 @@ func (l *waitingLine) join(ctx context.Context) error {
 		return err
 	}
 	l.started++
-	_, err = desk.Sync(ctx, l.desk, snapshot)
+	_, err = routing.Sync(ctx, l.desk, snapshot)
 	return err
 }
 

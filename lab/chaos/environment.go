@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/lab/chaos/plan"
 )
@@ -23,7 +24,7 @@ import (
 type environment struct {
 	*testenv.Environment
 
-	account  desk.Account
+	account  access.Account
 	receiver *receiver
 	gateways []string // their URLs
 
@@ -135,7 +136,7 @@ func (s *environment) staff(ctx context.Context, p plan.Plan) (err error) {
 	if _, err := desk.SetSettings(ctx, s.Desk, "chaos", func(settings *conversation.Settings) { *settings = p.Settings }); err != nil {
 		return err
 	}
-	s.account, err = desk.SetWorkspace(ctx, s.Desk, func(w *desk.Workspace) { w.EventCallbackURL = s.receiver.url() })
+	s.account, err = access.SetWorkspace(ctx, s.Desk, func(w *access.Workspace) { w.EventCallbackURL = s.receiver.url() })
 	return err
 }
 
@@ -144,7 +145,7 @@ func (s *environment) addKeys(ctx context.Context) ([]key, error) {
 	var keys []key
 	for i := range keyCount {
 		name := fmt.Sprintf("key-%02d", i)
-		added, secret, err := desk.AddKey(ctx, s.Desk, desk.Key{Name: name, Role: desk.KeyService, RateLimit: 100_000})
+		added, secret, err := access.AddKey(ctx, s.Desk, access.Key{Name: name, Role: access.KeyService, RateLimit: 100_000})
 		if err != nil {
 			return nil, err
 		}

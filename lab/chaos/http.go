@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
 )
@@ -44,12 +47,12 @@ type answered struct {
 // gateways sends requests to the gateways in turn.
 type gateways struct {
 	urls    []string
-	account desk.Account
+	account access.Account
 	client  *http.Client
 	next    atomic.Uint64
 }
 
-func newGateways(urls []string, account desk.Account) *gateways {
+func newGateways(urls []string, account access.Account) *gateways {
 	return &gateways{urls: urls, account: account, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 }
 
@@ -149,7 +152,7 @@ func (g *gateways) startRequest(e *journal.Entry, c conversation.StartCommand) (
 
 func (g *gateways) sayRequest(e *journal.Entry) request {
 	form := url.Values{"Body": {e.Text}}
-	if e.Author != desk.FromCustomer {
+	if e.Author != records.FromCustomer {
 		form.Set("Author", e.Author)
 	}
 	return request{path: "/v1/Conversations/" + e.Conversation + "/Messages", token: e.Conversation + "/" + e.ID, form: form}
@@ -170,7 +173,7 @@ func (g *gateways) claimRequest(e *journal.Entry, task string) request {
 }
 
 func (g *gateways) presenceRequest(e *journal.Entry) request {
-	activity := desk.ActivityOf(desk.Presence(e.Presence))
+	activity := routing.ActivityOf(desk.Presence(e.Presence))
 	return request{
 		path: testenv.Workspace(g.account, "/Workers/"+conversation.AgentSID(e.Agent)), token: "presence/" + e.ID, form: url.Values{"ActivitySid": {activity.SID}},
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
 	"github.com/baton-transfers/baton/lab/chaos/plan"

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
 	"github.com/baton-transfers/baton/lab/chaos/plan"
@@ -295,12 +296,12 @@ func (t *talk) free(ctx context.Context, r *conversation.Record) (string, error)
 	if task == nil || task.Direct {
 		return "", nil
 	}
-	agents, err := desk.ListAgents(ctx, t.desk)
+	agents, err := people.ListAgents(ctx, t.desk)
 	if err != nil {
 		return "", err
 	}
 	for _, a := range agents {
-		on := slices.IndexFunc(a.Channels, func(c desk.AgentChannel) bool { return c.Channel == r.Channel && c.Load < c.Capacity })
+		on := slices.IndexFunc(a.Channels, func(c people.AgentChannel) bool { return c.Channel == r.Channel && c.Load < c.Capacity })
 		holds := slices.ContainsFunc(r.LiveTasks(), func(live *conversation.Task) bool { return live.Agent == a.Name })
 		if on >= 0 && !holds && a.Available() && slices.Contains(a.Queues, task.Queue) {
 			return a.Name, nil

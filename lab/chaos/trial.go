@@ -18,8 +18,9 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/reconcile"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/lab/chaos/check"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
@@ -335,7 +336,9 @@ func (c *trialTalk) takeOver(ctx context.Context) error {
 // comeBack makes the trials' agents available: an expired offer sets its agent offline.
 func (c *trialTalk) comeBack(ctx context.Context) error {
 	for _, agent := range trialAgents() {
-		err := untilAnswered(ctx, func(ctx context.Context) error { return desk.SetPresence(ctx, c.desk, agent, desk.PresenceAvailable) })
+		err := untilAnswered(ctx, func(ctx context.Context) error {
+			return routing.SetPresence(ctx, c.desk, agent, desk.PresenceAvailable)
+		})
 		if err != nil {
 			return err
 		}
@@ -434,9 +437,9 @@ func (c *trialTalk) answersFromLost(ctx context.Context) (lost bool, err error) 
 }
 
 // shown reads what the desk shows. It retries while the database is unavailable.
-func (c *trialTalk) shown(ctx context.Context) (shown desk.Shown, err error) {
+func (c *trialTalk) shown(ctx context.Context) (shown routing.Shown, err error) {
 	err = untilAnswered(ctx, func(ctx context.Context) error {
-		shown, err = desk.ReadShown(ctx, c.desk, c.sid)
+		shown, err = routing.ReadShown(ctx, c.desk, c.sid)
 		return err
 	})
 	return shown, err

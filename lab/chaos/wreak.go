@@ -12,7 +12,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/outbox"
+
 	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/lab/chaos/check"
@@ -159,7 +161,7 @@ func untold(ctx context.Context, s *environment) error {
 		if err != nil {
 			return err
 		}
-		pending, _, err := desk.PendingWebhooks(ctx, s.Desk)
+		pending, _, err := outbox.PendingWebhooks(ctx, s.Desk)
 		if err != nil {
 			return err
 		}

@@ -9,9 +9,10 @@ import (
 	conversationmodel "github.com/twilio/twilio-go/rest/conversations/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/tasks"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 const conversationPath = "/v1/Conversations/{conversation}"
@@ -46,7 +47,7 @@ func conversationSID(c *rest.Call) (string, error) {
 	if rest.IsSID(conversation.PrefixConversation, given) {
 		return conversation.PrefixConversation + strings.ToLower(given[2:]), nil
 	}
-	sid, err := desk.ConversationNamed(c.Ctx, c.Desk, given)
+	sid, err := records.ConversationNamed(c.Ctx, c.Desk, given)
 	if _, unknown := rest.AsRefusal(err); unknown && c.Caller.Agent() != "" { // a unique name may be a guessable number
 		return "", c.NotTheirs()
 	}
@@ -95,7 +96,7 @@ func listConversations(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter := desk.ConversationFilter{Agent: c.Caller.Agent()}
+	filter := records.ConversationFilter{Agent: c.Caller.Agent()}
 	switch state := c.Form.Get("State"); state {
 	case "":
 	case "active":
@@ -114,12 +115,12 @@ func listConversations(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	c.Settle()
-	found, err := desk.ConversationListPage(c.Ctx, c.Desk, filter, page)
+	found, err := records.ConversationListPage(c.Ctx, c.Desk, filter, page)
 	if err != nil {
 		return nil, err
 	}
 	var failed error
-	answer := rest.List(c, page, found, func(shown desk.Conversation) any {
+	answer := rest.List(c, page, found, func(shown records.Conversation) any {
 		v := &rest.View{SID: shown.SID, Status: shown.Status, Draft: shown.IsDraft(), Channel: shown.Channel, Customer: shown.Customer, CreatedAt: shown.CreatedAt, Turn: shown.Turn}
 		rendered, err := renderConversation(c, v)
 		if err != nil {
@@ -143,9 +144,9 @@ func createConversation(c *rest.Call) (any, error) {
 	if _, err := stateGiven(c, "active"); err != nil {
 		return nil, err
 	}
-	sid, err := desk.OpenDraft(c.Ctx, c.Desk, desk.Draft{
+	sid, err := records.OpenDraft(c.Ctx, c.Desk, records.Draft{
 		SID: c.NewSID(conversation.PrefixConversation), Channel: conversation.ChannelChat,
-		Details: desk.Details{FriendlyName: c.Form.Get("FriendlyName"), UniqueName: c.Form.Get("UniqueName"), Attributes: c.Form.Get("Attributes")},
+		Details: records.Details{FriendlyName: c.Form.Get("FriendlyName"), UniqueName: c.Form.Get("UniqueName"), Attributes: c.Form.Get("Attributes")},
 	})
 	if err != nil {
 		return nil, err
@@ -185,7 +186,7 @@ func updateConversation(c *rest.Call) (any, error) {
 			return nil, err
 		}
 	}
-	_, err = desk.SetDetails(c.Changing, c.Desk, v.SID, func(d *desk.Details) {
+	_, err = records.SetDetails(c.Changing, c.Desk, v.SID, func(d *records.Details) {
 		for field, into := range map[string]*string{"FriendlyName": &d.FriendlyName, "UniqueName": &d.UniqueName, "Attributes": &d.Attributes} {
 			if given := c.Optional(field); given != nil {
 				*into = *given
@@ -220,7 +221,7 @@ func mayClose(c *rest.Call, v *rest.View, wrapups bool) error {
 	if own == "" {
 		return nil
 	}
-	if !slices.ContainsFunc(v.Tasks, func(t desk.Task) bool { return t.Agent == own && t.Status == conversation.TaskAssigned }) {
+	if !slices.ContainsFunc(v.Tasks, func(t records.Task) bool { return t.Agent == own && t.Status == conversation.TaskAssigned }) {
 		return rest.Forbid("%s doesn't have this conversation, so this key may not end it", own)
 	}
 	for _, task := range v.Tasks {

@@ -11,9 +11,10 @@ import (
 	conversationmodel "github.com/twilio/twilio-go/rest/conversations/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/tasks"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 func memberRoutes() []rest.Route {
@@ -39,7 +40,7 @@ func memberRoutes() []rest.Route {
 // member is a participant of a conversation in the form of the Conversations API.
 type member struct {
 	sid string
-	// author is the member's name in the transcript: desk.FromCustomer, or an agent's name.
+	// author is the member's name in the transcript: records.FromCustomer, or an agent's name.
 	author   string
 	identity string
 	address  string
@@ -52,14 +53,14 @@ type member struct {
 
 // membersOf returns the participants of the conversation: the customer, the agents and the added members.
 func membersOf(c *rest.Call, v *rest.View) ([]member, error) {
-	added, err := desk.ListParticipants(c.Ctx, c.Desk, v.SID)
+	added, err := records.ListParticipants(c.Ctx, c.Desk, v.SID)
 	if err != nil {
 		return nil, err
 	}
 	found := []member{}
 	if !v.Draft || v.Customer != (conversation.Customer{}) {
 		found = append(found, member{
-			sid: conversation.SameSID(desk.PrefixMember, v.SID), author: desk.FromCustomer, identity: cmp.Or(v.Customer.Name, desk.FromCustomer),
+			sid: conversation.SameSID(desk.PrefixMember, v.SID), author: records.FromCustomer, identity: cmp.Or(v.Customer.Name, records.FromCustomer),
 			address: v.Customer.Address, createdAt: v.CreatedAt, updated: v.CreatedAt,
 		})
 	}
@@ -79,7 +80,7 @@ func membersOf(c *rest.Call, v *rest.View) ([]member, error) {
 			p.Identity, p.ProxyAddress, p.Attributes, p.UpdatedAt = "", "", "", p.CreatedAt
 		}
 		found = append(found, member{
-			sid: p.SID, author: desk.FromCustomer, identity: p.Identity, address: p.Address, proxy: p.ProxyAddress, attributes: p.Attributes,
+			sid: p.SID, author: records.FromCustomer, identity: p.Identity, address: p.Address, proxy: p.ProxyAddress, attributes: p.Attributes,
 			added: true, createdAt: p.CreatedAt, updated: p.UpdatedAt,
 		})
 	}
@@ -128,11 +129,11 @@ func bindingType(channel conversation.Channel, address string) conversation.Chan
 }
 
 func listMembers(c *rest.Call) (any, error) {
-	v, people, err := transcriptAsked(c)
+	v, members, err := transcriptAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return rest.Some(c, people, renderMember(c, v))
+	return rest.Some(c, members, renderMember(c, v))
 }
 
 func createMember(c *rest.Call) (any, error) {
@@ -140,7 +141,7 @@ func createMember(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	added, err := desk.AddParticipant(c.Ctx, c.Desk, desk.Participant{
+	added, err := records.AddParticipant(c.Ctx, c.Desk, records.Participant{
 		SID: c.NewSID(desk.PrefixMember), Conversation: v.SID, Identity: c.Form.Get("Identity"), Address: c.Form.Get("MessagingBinding.Address"),
 		ProxyAddress: c.Form.Get("MessagingBinding.ProxyAddress"), Attributes: c.Form.Get("Attributes"),
 	})
@@ -158,15 +159,15 @@ func createMember(c *rest.Call) (any, error) {
 
 // memberAnswer answers with the participant with that SID.
 func memberAnswer(c *rest.Call, v *rest.View, sid string) (any, error) {
-	people, err := membersOf(c, v)
+	members, err := membersOf(c, v)
 	if err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(people, func(m member) bool { return m.sid == sid })
+	at := slices.IndexFunc(members, func(m member) bool { return m.sid == sid })
 	if at < 0 {
 		return nil, noMember(sid)
 	}
-	return renderMember(c, v)(people[at]), nil
+	return renderMember(c, v)(members[at]), nil
 }
 
 func noMember(given string) *rest.Problem {
@@ -175,16 +176,16 @@ func noMember(given string) *rest.Problem {
 
 // memberAsked returns the participant that the path names, by its SID or its identity.
 func memberAsked(c *rest.Call) (*rest.View, member, error) {
-	v, people, err := transcriptAsked(c)
+	v, members, err := transcriptAsked(c)
 	if err != nil {
 		return nil, member{}, err
 	}
 	given := c.Request.PathValue("member")
-	if at := slices.IndexFunc(people, func(m member) bool { return strings.EqualFold(m.sid, given) }); at >= 0 {
-		return v, people[at], nil
+	if at := slices.IndexFunc(members, func(m member) bool { return strings.EqualFold(m.sid, given) }); at >= 0 {
+		return v, members[at], nil
 	}
 	var named []member
-	for _, m := range people {
+	for _, m := range members {
 		if m.identity != "" && m.identity == given {
 			named = append(named, m)
 		}
@@ -224,7 +225,7 @@ func updateMember(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = desk.UpdateParticipant(c.Changing, c.Desk, v.SID, m.sid, func(p *desk.Participant) {
+	_, err = records.UpdateParticipant(c.Changing, c.Desk, v.SID, m.sid, func(p *records.Participant) {
 		for field, into := range map[string]*string{
 			"Identity": &p.Identity, "MessagingBinding.ProxyAddress": &p.ProxyAddress, "Attributes": &p.Attributes,
 		} {
@@ -244,5 +245,5 @@ func removeMember(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, desk.RemoveParticipant(c.Changing, c.Desk, v.SID, m.sid)
+	return nil, records.RemoveParticipant(c.Changing, c.Desk, v.SID, m.sid)
 }

@@ -9,8 +9,11 @@ import (
 	conversationmodel "github.com/twilio/twilio-go/rest/conversations/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 func messageRoutes() []rest.Route {
@@ -33,14 +36,14 @@ func messageRoutes() []rest.Route {
 	}
 }
 
-func renderMessage(c *rest.Call, v *rest.View, people []member) func(desk.Message) rest.Whole[conversationmodel.ConversationsV1ConversationMessage] {
-	return func(m desk.Message) rest.Whole[conversationmodel.ConversationsV1ConversationMessage] {
+func renderMessage(c *rest.Call, v *rest.View, members []member) func(records.Message) rest.Whole[conversationmodel.ConversationsV1ConversationMessage] {
+	return func(m records.Message) rest.Whole[conversationmodel.ConversationsV1ConversationMessage] {
 		author, participant := cmp.Or(m.Identity, m.From), ""
-		at := slices.IndexFunc(people, func(p member) bool {
+		at := slices.IndexFunc(members, func(p member) bool {
 			return p.author == m.From && (m.Identity == "" || m.Identity == p.identity || m.Identity == p.address)
 		})
 		if at >= 0 {
-			author, participant = cmp.Or(m.Identity, people[at].identity, people[at].address), people[at].sid
+			author, participant = cmp.Or(m.Identity, members[at].identity, members[at].address), members[at].sid
 		}
 		updated := m.UpdatedAt
 		if updated.IsZero() {
@@ -61,8 +64,8 @@ func transcriptAsked(c *rest.Call) (*rest.View, []member, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	people, err := membersOf(c, v)
-	return v, people, err
+	members, err := membersOf(c, v)
+	return v, members, err
 }
 
 func listMessages(c *rest.Call) (any, error) {
@@ -74,22 +77,22 @@ func listMessages(c *rest.Call) (any, error) {
 	if order != "" && order != "asc" && order != "desc" {
 		return nil, c.Wrong("Order", "Order has to be asc or desc")
 	}
-	v, people, err := transcriptAsked(c)
+	v, members, err := transcriptAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	found, err := desk.MessagePage(c.Ctx, c.Desk, v.SID, v.Reader(), order == "desc", page)
+	found, err := records.MessagePage(c.Ctx, c.Desk, v.SID, v.Reader(), order == "desc", page)
 	if err != nil {
 		return nil, err
 	}
-	return rest.List(c, page, found, renderMessage(c, v, people)), nil
+	return rest.List(c, page, found, renderMessage(c, v, members)), nil
 }
 
 func createMessage(c *rest.Call) (any, error) {
-	if c.Caller.Key.Role == desk.KeySupervisor {
+	if c.Caller.Key.Role == access.KeySupervisor {
 		return nil, rest.Forbid("A supervisor's key reads and moves conversations: write with a service's key, or the agent's own")
 	}
-	v, people, err := transcriptAsked(c)
+	v, members, err := transcriptAsked(c)
 	if err != nil {
 		return nil, err
 	}
@@ -97,49 +100,49 @@ func createMessage(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, identity, err := authorOf(c, v, people, c.Form.Get("Author"))
+	from, identity, err := authorOf(c, v, members, c.Form.Get("Author"))
 	if err != nil {
 		return nil, err
 	}
-	message := desk.NewMessage{Conversation: v.SID, From: from, Text: body, Identity: identity, Attributes: c.Form.Get("Attributes")}
+	message := records.NewMessage{Conversation: v.SID, From: from, Text: body, Identity: identity, Attributes: c.Form.Get("Attributes")}
 	if c.Token() != "" {
 		message.ProviderSID = "http/" + c.Derived(desk.PrefixMessage, "").String()
 	}
-	if from != desk.FromCustomer || v.Status != conversation.ConversationActive { // the desk may not show yet that the agent has it, or that it is closed
+	if from != records.FromCustomer || v.Status != conversation.ConversationActive { // the desk may not show yet that the agent has it, or that it is closed
 		c.SettleConversation(v.SID, v.Revision)
 	}
-	said, err := desk.Say(c.Ctx, c.Desk, message)
+	said, err := records.Say(c.Ctx, c.Desk, message)
 	if err != nil {
 		return nil, err
 	}
-	return renderMessage(c, v, people)(said), nil
+	return renderMessage(c, v, members)(said), nil
 }
 
 // authorOf returns the author of a message. An author is looked for in this order: an agent with a live task, a
 // participant on the customer's side, another agent, else the customer under a new name. A name that belongs to
 // both of the first two is refused, because the message could be attributed to the wrong one. A participant's SID
 // is unambiguous. An agent's key writes as its agent.
-func authorOf(c *rest.Call, v *rest.View, people []member, author string) (from, identity string, err error) {
+func authorOf(c *rest.Call, v *rest.View, members []member, author string) (from, identity string, err error) {
 	own := c.Caller.Agent()
 	switch {
 	case own != "" && author != "" && author != own:
 		return "", "", rest.Forbid("This key writes as %s only", own)
 	case own != "":
 		return own, "", nil
-	case author == "" || author == desk.FromCustomer:
-		return desk.FromCustomer, author, nil
+	case author == "" || author == records.FromCustomer:
+		return records.FromCustomer, author, nil
 	}
-	if at := slices.IndexFunc(people, func(p member) bool { return rest.SameDigits(author, p.sid) }); at >= 0 {
-		p := people[at]
-		if p.author != desk.FromCustomer {
+	if at := slices.IndexFunc(members, func(p member) bool { return rest.SameDigits(author, p.sid) }); at >= 0 {
+		p := members[at]
+		if p.author != records.FromCustomer {
 			return p.author, "", nil
 		}
-		return desk.FromCustomer, cmp.Or(p.identity, p.address), nil
+		return records.FromCustomer, cmp.Or(p.identity, p.address), nil
 	}
-	customers := slices.ContainsFunc(people, func(p member) bool {
-		return p.author == desk.FromCustomer && (p.identity == author || p.address == author)
+	customers := slices.ContainsFunc(members, func(p member) bool {
+		return p.author == records.FromCustomer && (p.identity == author || p.address == author)
 	})
-	live := slices.ContainsFunc(v.Tasks, func(t desk.Task) bool { return t.Agent == author && t.Status.Live() })
+	live := slices.ContainsFunc(v.Tasks, func(t records.Task) bool { return t.Agent == author && t.Status.Live() })
 	switch {
 	case customers && live:
 		return "", "", &rest.Problem{
@@ -150,54 +153,54 @@ func authorOf(c *rest.Call, v *rest.View, people []member, author string) (from,
 	case live:
 		return author, "", nil
 	case customers:
-		return desk.FromCustomer, author, nil
+		return records.FromCustomer, author, nil
 	}
-	agent, err := desk.FindAgent(c.Ctx, c.Desk, author)
+	agent, err := people.FindAgent(c.Ctx, c.Desk, author)
 	if err := rest.IgnoreRefusal(err); err != nil {
 		return "", "", err
 	}
 	if agent.Name != "" {
 		return agent.Name, "", nil
 	}
-	return desk.FromCustomer, author, nil
+	return records.FromCustomer, author, nil
 }
 
 // messageAsked returns the message that the path names, with its conversation and participants.
-func messageAsked(c *rest.Call) (*rest.View, []member, desk.Message, error) {
-	v, people, err := transcriptAsked(c)
+func messageAsked(c *rest.Call) (*rest.View, []member, records.Message, error) {
+	v, members, err := transcriptAsked(c)
 	if err != nil {
-		return nil, nil, desk.Message{}, err
+		return nil, nil, records.Message{}, err
 	}
 	given := c.Request.PathValue("message")
 	digits, err := c.Path("message", desk.PrefixMessage, "message")
 	if err != nil {
-		return nil, nil, desk.Message{}, err
+		return nil, nil, records.Message{}, err
 	}
-	found, err := desk.FindMessage(c.Ctx, c.Desk, v.SID, desk.PrefixMessage+digits, v.Reader())
+	found, err := records.FindMessage(c.Ctx, c.Desk, v.SID, desk.PrefixMessage+digits, v.Reader())
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		err = c.Lost("message", given)
 	}
-	return v, people, found, err
+	return v, members, found, err
 }
 
 func fetchMessage(c *rest.Call) (any, error) {
-	v, people, found, err := messageAsked(c)
+	v, members, found, err := messageAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	return renderMessage(c, v, people)(found), nil
+	return renderMessage(c, v, members)(found), nil
 }
 
 func updateMessage(c *rest.Call) (any, error) {
-	v, people, found, err := messageAsked(c)
+	v, members, found, err := messageAsked(c)
 	if err != nil {
 		return nil, err
 	}
-	changed, err := desk.UpdateMessage(c.Changing, c.Desk, v.SID, found.SID, desk.MessageChange{Text: c.Optional("Body"), Attributes: c.Optional("Attributes")})
+	changed, err := records.UpdateMessage(c.Changing, c.Desk, v.SID, found.SID, records.MessageChange{Text: c.Optional("Body"), Attributes: c.Optional("Attributes")})
 	if err != nil {
 		return nil, err
 	}
-	return renderMessage(c, v, people)(changed), nil
+	return renderMessage(c, v, members)(changed), nil
 }
 
 func removeMessage(c *rest.Call) (any, error) {
@@ -205,5 +208,5 @@ func removeMessage(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, desk.RemoveMessage(c.Changing, c.Desk, v.SID, found.SID)
+	return nil, records.RemoveMessage(c.Changing, c.Desk, v.SID, found.SID)
 }

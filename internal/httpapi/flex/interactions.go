@@ -9,9 +9,10 @@ import (
 	flexmodel "github.com/twilio/twilio-go/rest/flex/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/tasks"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 const (
@@ -156,13 +157,13 @@ func createInteraction(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	details := desk.Details{ContextSID: c.Form.Get("InteractionContextSid"), WebhookTTID: c.Form.Get("WebhookTtid")}
+	details := records.Details{ContextSID: c.Form.Get("InteractionContextSid"), WebhookTTID: c.Form.Get("WebhookTtid")}
 	customer, err := customer(c, sid, channel)
 	if err != nil {
 		return nil, err
 	}
 	if c.Form.Get("Routing") == "" {
-		return openInteraction(c, desk.Draft{SID: sid, Channel: channel.Type, Customer: customer, Details: details})
+		return openInteraction(c, records.Draft{SID: sid, Channel: channel.Type, Customer: customer, Details: details})
 	}
 	var routing routingParameter
 	if err := c.Decode("Routing", &routing); err != nil {
@@ -194,8 +195,8 @@ func channelAsGiven(c *rest.Call, channel channelParameter) error {
 }
 
 // openInteraction opens an interaction that an invite starts later. Its conversation may be open already.
-func openInteraction(c *rest.Call, draft desk.Draft) (any, error) {
-	if _, err := desk.OpenDraft(c.Ctx, c.Desk, draft); err != nil {
+func openInteraction(c *rest.Call, draft records.Draft) (any, error) {
+	if _, err := records.OpenDraft(c.Ctx, c.Desk, draft); err != nil {
 		return nil, err
 	}
 	v, err := c.ViewFor(draft.SID)
@@ -206,7 +207,7 @@ func openInteraction(c *rest.Call, draft desk.Draft) (any, error) {
 		return nil, c.Conflict(conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: "conversation"},
 			"the conversation %s was started before: carry on with its interaction", draft.SID))
 	}
-	if err := desk.SetDraft(c.Ctx, c.Desk, draft.SID, draft.Channel, merged(draft.Customer, v.Customer), tasks.AddTo(draft.Details)); err != nil {
+	if err := records.SetDraft(c.Ctx, c.Desk, draft.SID, draft.Channel, merged(draft.Customer, v.Customer), tasks.AddTo(draft.Details)); err != nil {
 		return nil, err
 	}
 	return interactionOf(c, draft.SID)
@@ -221,7 +222,7 @@ func mediaChannel(c *rest.Call, channel channelParameter) (string, error) {
 	case !conversation.IsSID(conversation.PrefixConversation, given):
 		return "", c.Wrong("Channel", "media_channel_sid has to be the SID of a conversation: CH and 32 lower-case hex digits")
 	}
-	if _, err := desk.FindConversation(c.Ctx, c.Desk, given); err != nil {
+	if _, err := records.FindConversation(c.Ctx, c.Desk, given); err != nil {
 		return "", c.NotThere(err, "conversation", given)
 	}
 	return given, nil
@@ -234,7 +235,7 @@ func customer(c *rest.Call, sid string, channel channelParameter) (conversation.
 	for _, p := range channel.Participants {
 		customer = merged(customer, conversation.Customer{Name: p.Name, Address: p.Address})
 	}
-	added, err := desk.ListParticipants(c.Ctx, c.Desk, sid)
+	added, err := records.ListParticipants(c.Ctx, c.Desk, sid)
 	for _, p := range added {
 		customer = merged(customer, conversation.Customer{Name: p.Identity, Address: p.Address})
 	}
@@ -289,7 +290,7 @@ func channelURL(c *rest.Call, sid string, parts ...string) string {
 }
 
 // routingOf returns the routing of a task in the form of Flex; nil if there is no task.
-func routingOf(c *rest.Call, task *desk.Task) (any, error) {
+func routingOf(c *rest.Call, task *records.Task) (any, error) {
 	if task == nil {
 		return nil, nil //nolint:nilnil // null in JSON
 	}
@@ -336,7 +337,7 @@ func updateInteraction(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	if given := c.Optional("WebhookTtid"); given != nil {
-		if _, err := desk.SetDetails(c.Changing, c.Desk, v.SID, func(d *desk.Details) { d.WebhookTTID = *given }); err != nil {
+		if _, err := records.SetDetails(c.Changing, c.Desk, v.SID, func(d *records.Details) { d.WebhookTTID = *given }); err != nil {
 			return nil, err
 		}
 	}
@@ -424,7 +425,7 @@ func createInvite(c *rest.Call) (any, error) {
 	}
 	if v.Draft {
 		o.Start.Conversation, o.Start.Customer = v.SID, merged(v.Customer, o.Start.Customer)
-		if err := tasks.Start(c, o, desk.Details{}); err != nil {
+		if err := tasks.Start(c, o, records.Details{}); err != nil {
 			return nil, err
 		}
 	} else {
@@ -444,7 +445,7 @@ func createInvite(c *rest.Call) (any, error) {
 }
 
 // sameTask refuses an invite that would change the attributes or the priority of the task that it moves.
-func sameTask(c *rest.Call, task *desk.Task, given routingParameter) error {
+func sameTask(c *rest.Call, task *records.Task, given routingParameter) error {
 	p := given.Properties
 	if task == nil || p == nil {
 		return nil
@@ -456,13 +457,13 @@ func sameTask(c *rest.Call, task *desk.Task, given routingParameter) error {
 	if err != nil {
 		return err
 	}
-	if len(attributes) > 0 && !reflect.DeepEqual(desk.DecodeAttributes(attributes), desk.DecodeAttributes(task.Attributes)) {
+	if len(attributes) > 0 && !reflect.DeepEqual(records.DecodeAttributes(attributes), records.DecodeAttributes(task.Attributes)) {
 		return c.Wrong("Routing", "attributes in Routing can't be changed: give them when the conversation starts")
 	}
 	return nil
 }
 
-func renderInvite(c *rest.Call, v *rest.View, task *desk.Task) (rest.Whole[flexmodel.FlexV1InteractionChannelInvite], error) {
+func renderInvite(c *rest.Call, v *rest.View, task *records.Task) (rest.Whole[flexmodel.FlexV1InteractionChannelInvite], error) {
 	routing, err := routingOf(c, task)
 	if err != nil {
 		return rest.Whole[flexmodel.FlexV1InteractionChannelInvite]{}, err

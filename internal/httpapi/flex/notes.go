@@ -4,8 +4,9 @@ import (
 	"net/http"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 func noteRoutes() []rest.Route {
@@ -89,7 +90,7 @@ func createNote(c *rest.Call) (any, error) {
 	if _, err := noteReader(c, sid); err != nil {
 		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}
-	note, err := desk.KeepNote(c.Ctx, c.Desk, sid, conversation.Note{SID: c.NewSID(conversation.PrefixNote), Author: noteAuthor(c), Text: summary})
+	note, err := records.KeepNote(c.Ctx, c.Desk, sid, conversation.Note{SID: c.NewSID(conversation.PrefixNote), Author: noteAuthor(c), Text: summary})
 	if err != nil {
 		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}
@@ -98,13 +99,13 @@ func createNote(c *rest.Call) (any, error) {
 
 // noteReader returns the desk's reader for the conversation's notes. It checks an agent against the present state
 // of the conversation, because the desk may lag.
-func noteReader(c *rest.Call, sid string) (desk.Reader, error) {
+func noteReader(c *rest.Call, sid string) (records.Reader, error) {
 	if c.Caller.Agent() == "" {
-		return desk.AsSystem(), nil
+		return records.AsSystem(), nil
 	}
 	v, err := c.View(sid)
 	if err != nil {
-		return desk.Reader{}, err
+		return records.Reader{}, err
 	}
 	return v.Reader(), nil
 }
@@ -118,7 +119,7 @@ func fetchNote(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, sid, err := desk.FindNote(c.Ctx, c.Desk, conversation.PrefixNote+digits, desk.AsSystem()) // only the conversation determines the reader
+	_, sid, err := records.FindNote(c.Ctx, c.Desk, conversation.PrefixNote+digits, records.AsSystem()) // only the conversation determines the reader
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		return nil, c.Lost("note", given)
 	}
@@ -129,7 +130,7 @@ func fetchNote(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	note, _, err := desk.FindNote(c.Ctx, c.Desk, conversation.PrefixNote+digits, reader)
+	note, _, err := records.FindNote(c.Ctx, c.Desk, conversation.PrefixNote+digits, reader)
 	if conversation.CodeOf(err) == conversation.CodeInvalidPayload {
 		return nil, c.Lost("note", given)
 	}
@@ -149,7 +150,7 @@ func listNotes(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}
-	notes, err := desk.ListNotes(c.Ctx, c.Desk, sid, reader)
+	notes, err := records.ListNotes(c.Ctx, c.Desk, sid, reader)
 	if err != nil {
 		return nil, c.NotThere(err, "interaction", c.Form.Get("InteractionSid"))
 	}

@@ -8,9 +8,10 @@ import (
 	flexmodel "github.com/twilio/twilio-go/rest/flex/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/tasks"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // prefixParticipant is the prefix of a Flex participant's SID. A customer's SID has the digits of the
@@ -34,10 +35,10 @@ func participantRoutes() []rest.Route {
 type person struct {
 	sid  string
 	kind string
-	task *desk.Task
+	task *records.Task
 }
 
-func agentPerson(task *desk.Task) person {
+func agentPerson(task *records.Task) person {
 	return person{sid: conversation.SameSID(prefixParticipant, task.SID), kind: "agent", task: task}
 }
 
@@ -49,7 +50,7 @@ func peopleOf(c *rest.Call, v *rest.View) ([]person, error) {
 			found = append(found, agentPerson(&v.Tasks[i]))
 		}
 	}
-	added, err := desk.ListParticipants(c.Ctx, c.Desk, v.SID)
+	added, err := records.ListParticipants(c.Ctx, c.Desk, v.SID)
 	for _, p := range added {
 		if !v.Turn.Includes(p.CreatedAt) {
 			continue
@@ -123,7 +124,7 @@ func createParticipant(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	added, err := desk.AddParticipant(c.Ctx, c.Desk, desk.Participant{
+	added, err := records.AddParticipant(c.Ctx, c.Desk, records.Participant{
 		SID: c.NewSID(desk.PrefixMember), Conversation: v.SID, Kind: kind, Identity: media.Identity, Address: media.Address, ProxyAddress: media.ProxyAddress,
 	})
 	if err != nil {
@@ -174,7 +175,7 @@ func joinAsAgent(c *rest.Call, sid, identity string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return renderPerson(c, sid, agentPerson(&desk.Task{Task: *outcome.Task})), nil
+	return renderPerson(c, sid, agentPerson(&records.Task{Task: *outcome.Task})), nil
 }
 
 func updateParticipant(c *rest.Call) (any, error) {
@@ -197,36 +198,36 @@ func updateParticipant(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return renderPerson(c, sid, agentPerson(&desk.Task{Task: *outcome.Task})), nil
+	return renderPerson(c, sid, agentPerson(&records.Task{Task: *outcome.Task})), nil
 }
 
 // participantTask returns the task of the agent whom the path names as a participant.
-func participantTask(c *rest.Call, sid string) (desk.Task, error) {
+func participantTask(c *rest.Call, sid string) (records.Task, error) {
 	given := c.Request.PathValue("participant")
 	digits, err := c.Path("participant", prefixParticipant, "participant")
 	if err != nil {
-		return desk.Task{}, err
+		return records.Task{}, err
 	}
 	task, err := tasks.OfAgent(c, conversation.PrefixTask+digits)
 	if err == nil && task.Conversation == sid {
 		return task, c.ActAs(task.Agent)
 	}
 	if _, coded := rest.AsRefusal(err); coded && c.Caller.Agent() != "" {
-		return desk.Task{}, c.NotTheirs()
+		return records.Task{}, c.NotTheirs()
 	}
 	if _, coded := rest.AsRefusal(err); err != nil && !coded {
-		return desk.Task{}, err
+		return records.Task{}, err
 	}
 	v, err := interactionNow(c)
 	if err != nil {
-		return desk.Task{}, err
+		return records.Task{}, err
 	}
 	found, err := peopleOf(c, v)
 	if err != nil {
-		return desk.Task{}, err
+		return records.Task{}, err
 	}
 	if slices.ContainsFunc(found, func(p person) bool { return p.sid == prefixParticipant+digits }) {
-		return desk.Task{}, c.Unexpected("Only an agent's participation can be wrapped up or closed, and %s is no agent", rest.Quoted(given))
+		return records.Task{}, c.Unexpected("Only an agent's participation can be wrapped up or closed, and %s is no agent", rest.Quoted(given))
 	}
-	return desk.Task{}, c.Lost("participant", given)
+	return records.Task{}, c.Lost("participant", given)
 }

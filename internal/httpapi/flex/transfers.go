@@ -7,7 +7,7 @@ import (
 	flexmodel "github.com/twilio/twilio-go/rest/flex/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/tasks"
 )

@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/limit"
 	"github.com/baton-transfers/baton/internal/seclog"
@@ -31,18 +33,18 @@ const (
 // Caller is the owner of a request's credentials.
 type Caller struct {
 	// Key is the API key; for the account's own auth token it is a key of the role service.
-	Key desk.Key
+	Key access.Key
 }
 
 // allows reports whether keys of the role may call the route.
-func (a Access) allows(role desk.KeyRole) bool {
+func (a Access) allows(role access.KeyRole) bool {
 	switch a {
 	case Everyone:
 		return true
 	case Staff:
-		return role != desk.KeyAgent
+		return role != access.KeyAgent
 	case Services:
-		return role == desk.KeyService
+		return role == access.KeyService
 	}
 	return false
 }
@@ -52,7 +54,7 @@ func (c Caller) Agent() string { return c.Key.Agent }
 
 // By is the name that is recorded as acting for an agent; "" if the key is the agent's own.
 func (c Caller) By() string {
-	if c.Key.Role == desk.KeyAgent {
+	if c.Key.Role == access.KeyAgent {
 		return ""
 	}
 	return c.Key.Name
@@ -61,8 +63,8 @@ func (c Caller) By() string {
 // nameOfToken is the name in records for requests with the account's own auth token.
 const nameOfToken = "account"
 
-func (s *Server) authenticate(r *http.Request) (Caller, desk.Account, error) {
-	account, err := desk.ReadAccount(r.Context(), s.desk)
+func (s *Server) authenticate(r *http.Request) (Caller, access.Account, error) {
+	account, err := access.ReadAccount(r.Context(), s.desk)
 	if err != nil {
 		return Caller{}, account, err
 	}
@@ -70,7 +72,7 @@ func (s *Server) authenticate(r *http.Request) (Caller, desk.Account, error) {
 	identifyRefused(r.Context(), user, given)
 	if !same(user, account.SID) {
 		key, err := s.keys.Authenticate(r.Context(), user, secret)
-		if errors.Is(err, desk.ErrCredentials) {
+		if errors.Is(err, access.ErrCredentials) {
 			return Caller{}, account, unauthorized()
 		}
 		return Caller{key}, account, err
@@ -78,7 +80,7 @@ func (s *Server) authenticate(r *http.Request) (Caller, desk.Account, error) {
 	if !same(secret, account.AuthToken) {
 		return Caller{}, account, unauthorized()
 	}
-	return Caller{desk.Key{SID: account.SID, Name: nameOfToken, Role: desk.KeyService, RateLimit: desk.DefaultRateLimit}}, account, nil
+	return Caller{access.Key{SID: account.SID, Name: nameOfToken, Role: access.KeyService, RateLimit: access.DefaultRateLimit}}, account, nil
 }
 
 // identifyRefused sets, for the security log, the credentials of a request in case they are refused. A user name
@@ -115,7 +117,7 @@ func defaultWrongCredentials() limit.Pace { return limit.Pace{Count: 60, Per: ti
 func defaultWrongCredentialsTotal() limit.Pace { return limit.Pace{Count: 6000, Per: time.Minute} }
 
 // take counts a request of the key. If there are too many, it returns the refusal with the time to wait.
-func (s *Server) take(key desk.Key) error {
+func (s *Server) take(key access.Key) error {
 	// The key's requests of two seconds may come at once.
 	wait := s.requests.TakeAt(key.SID, limit.Pace{Count: 2 * key.RateLimit, Per: 2 * time.Second})
 	if wait == 0 {

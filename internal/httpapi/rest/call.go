@@ -7,8 +7,9 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
@@ -26,7 +27,7 @@ type Call struct {
 	// Changing is the context for changes of the desk: repeated attempts of the request make each change only once.
 	Changing context.Context //nolint:containedctx // as ctx
 	Caller   Caller
-	Account  desk.Account
+	Account  access.Account
 	Now      time.Time
 
 	server *Server

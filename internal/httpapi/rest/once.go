@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 )
 
 // A client may repeat a request that has an idempotency token: it has one effect, and gets the first answer again.

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 )
 
 // A page token begins with its direction: after the cursor, or before it.

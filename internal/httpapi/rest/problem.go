@@ -11,7 +11,8 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // Problem is an error in the form in which Twilio's API returns it.
@@ -104,7 +105,7 @@ func problemOf(err error, r Route) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
-	if errors.Is(err, desk.ErrUnknownConversation) {
+	if errors.Is(err, records.ErrUnknownConversation) {
 		return &Problem{Status: missing.status, Code: missing.code(of), Message: "The conversation was not found: check its SID"}
 	}
 	refusal, refused := errors.AsType[*conversation.Refusal](err)

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
 )
 
 // Product names the Twilio API that a route belongs to. The products have different error codes.
@@ -49,8 +49,8 @@ type Handler = func(*Call) (any, error)
 func (r Route) String() string { return r.Method + " " + r.Path }
 
 // Roles returns the roles of the keys that may call the route. An agent's key acts for its own agent only.
-func (r Route) Roles() (allowed []desk.KeyRole) {
-	for _, role := range desk.KeyRoles() {
+func (r Route) Roles() (allowed []access.KeyRole) {
+	for _, role := range access.KeyRoles() {
 		if r.access.allows(role) {
 			allowed = append(allowed, role)
 		}

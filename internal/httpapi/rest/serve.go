@@ -8,7 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+
 	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/limit"
 	"github.com/baton-transfers/baton/internal/seclog"
@@ -44,7 +46,7 @@ type Server struct {
 	authenticated func(ctx context.Context, sid string)
 	// requests limits the requests of each key, guesses the wrong credentials of each address.
 	requests, guesses *limit.Limiter
-	keys              *desk.Authenticator
+	keys              *access.Authenticator
 
 	public    string
 	elsewhere http.Handler
@@ -61,7 +63,7 @@ func New(d *desk.Desk, c *commands.Sender, routes []Route, document []byte, o Op
 	s := &Server{
 		desk: d, conversations: c, routes: routes, document: document, log: o.Logger, allowCallback: o.AllowCallback, authenticated: o.Authenticated,
 		requests: limit.New(limit.Pace{}, limit.Pace{}), writes: newWrites(), seen: newSeen(), public: o.URL, elsewhere: o.Elsewhere,
-		keys:    desk.NewAuthenticator(d),
+		keys:    access.NewAuthenticator(d),
 		guesses: limit.New(o.WrongCredentials.Or(defaultWrongCredentials()), o.WrongCredentialsTotal.Or(defaultWrongCredentialsTotal())),
 	}
 	s.security = seclog.New(o.Logger)

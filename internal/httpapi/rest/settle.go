@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 const (
@@ -103,7 +103,7 @@ func (c *Call) Settle() {
 	ctx, cancel := context.WithTimeout(c.Ctx, behind)
 	defer cancel()
 	for _, w := range mine {
-		if err := desk.AwaitRevision(ctx, c.Desk, w.conversation, w.revision); err != nil {
+		if err := routing.AwaitRevision(ctx, c.Desk, w.conversation, w.revision); err != nil {
 			return // the list shows what the desk has
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // View is the present state of one conversation. While its workflow runs, the workflow answers, so that every
@@ -20,7 +20,7 @@ type View struct {
 	Customer  conversation.Customer
 	CreatedAt time.Time
 	Revision  int
-	Tasks     []desk.Task
+	Tasks     []records.Task
 	Transfers []conversation.Transfer
 	// Turn is the part of the conversation that the caller may read. It limits tasks and transfers.
 	Turn conversation.Turn
@@ -40,8 +40,8 @@ func (c *Call) View(sid string) (*View, error) {
 
 // ViewFor returns the conversation whole for any caller. The handler checks what the caller may read.
 func (c *Call) ViewFor(sid string) (*View, error) {
-	shown, err := desk.FindConversation(c.Ctx, c.Desk, sid)
-	unknown := errors.Is(err, desk.ErrUnknownConversation)
+	shown, err := records.FindConversation(c.Ctx, c.Desk, sid)
+	unknown := errors.Is(err, records.ErrUnknownConversation)
 	if err != nil && !unknown {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (c *Call) ViewFor(sid string) (*View, error) {
 	case err == nil && record.Status != "":
 		return c.viewOfState(record.State)
 	case unknown && (err == nil || conversation.CodeOf(err) != ""):
-		return nil, desk.ErrUnknownConversation
+		return nil, records.ErrUnknownConversation
 	case unknown:
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (c *Call) viewOfState(s conversation.State) (*View, error) {
 		SID: s.Conversation, Status: s.Status, Channel: s.Channel, Customer: s.Customer.Clean(), CreatedAt: s.CreatedAt, Revision: s.Revision,
 	}
 	for _, t := range s.Tasks {
-		v.Tasks = append(v.Tasks, desk.Task{Conversation: s.Conversation, Channel: s.Channel, Task: *t})
+		v.Tasks = append(v.Tasks, records.Task{Conversation: s.Conversation, Channel: s.Channel, Task: *t})
 		if t.Status.Live() { // the client may use the SID before the desk shows it
 			c.Remember(t.SID, s.Conversation)
 			if t.Reservation != nil {
@@ -87,11 +87,11 @@ func (c *Call) viewOfState(s conversation.State) (*View, error) {
 // recall adds the tasks and transfers that the workflow has dropped from its state, as the desk has kept them, in
 // the order in which they were created.
 func (c *Call) recall(v *View, forgotten conversation.Forgotten) error {
-	kept, err := c.viewOfDesk(desk.Conversation{SID: v.SID})
+	kept, err := c.viewOfDesk(records.Conversation{SID: v.SID})
 	if err != nil {
 		return err
 	}
-	v.Tasks = recalled(v.Tasks, kept.Tasks, forgotten.Tasks, func(t desk.Task) string { return t.SID })
+	v.Tasks = recalled(v.Tasks, kept.Tasks, forgotten.Tasks, func(t records.Task) string { return t.SID })
 	v.Transfers = recalled(v.Transfers, kept.Transfers, forgotten.Transfers, func(x conversation.Transfer) string { return x.SID })
 	return nil
 }
@@ -111,16 +111,16 @@ func recalled[T any](known, kept []T, forgotten int, sid func(T) string) []T {
 	return append(all, known...)
 }
 
-func (c *Call) viewOfDesk(shown desk.Conversation) (*View, error) {
+func (c *Call) viewOfDesk(shown records.Conversation) (*View, error) {
 	v := &View{
 		SID: shown.SID, Status: shown.Status, Draft: shown.IsDraft(), Channel: shown.Channel, Customer: shown.Customer, CreatedAt: shown.CreatedAt,
 		Revision: shown.Revision,
 	}
 	var err error
-	if v.Tasks, err = desk.ListTasks(c.Ctx, c.Desk, shown.SID); err != nil {
+	if v.Tasks, err = records.ListTasks(c.Ctx, c.Desk, shown.SID); err != nil {
 		return nil, err
 	}
-	transfers, err := desk.ListTransfers(c.Ctx, c.Desk, shown.SID)
+	transfers, err := records.ListTransfers(c.Ctx, c.Desk, shown.SID)
 	for _, x := range transfers {
 		v.Transfers = append(v.Transfers, x.Transfer)
 	}
@@ -166,8 +166,8 @@ func (v *View) each(yield func(*conversation.Task) bool) {
 
 // Details returns the conversation's details as far as the caller may read them: changes after the agent's turn are
 // left out.
-func (c *Call) Details(v *View) (desk.Details, error) {
-	details, err := desk.ReadDetails(c.Ctx, c.Desk, v.SID)
+func (c *Call) Details(v *View) (records.Details, error) {
+	details, err := records.ReadDetails(c.Ctx, c.Desk, v.SID)
 	if err == nil && !v.Turn.Includes(details.UpdatedAt) {
 		details.FriendlyName, details.UniqueName, details.Attributes, details.ContextSID, details.WebhookTTID = "", "", "{}", "", ""
 		details.UpdatedAt = details.CreatedAt
@@ -177,15 +177,15 @@ func (c *Call) Details(v *View) (desk.Details, error) {
 
 // Reader returns the desk's reader for a caller whom [Call.MayRead] has admitted. It depends on the conversation's
 // state, since the desk's own record may lag.
-func (v *View) Reader() desk.Reader {
+func (v *View) Reader() records.Reader {
 	if v.Turn.Whole() {
-		return desk.AsSystem()
+		return records.AsSystem()
 	}
-	return desk.AsTurn(v.Turn)
+	return records.AsTurn(v.Turn)
 }
 
 // Task returns the task whose SID has the same digits, under any prefix; nil if there is none.
-func (v *View) Task(sid string) *desk.Task {
+func (v *View) Task(sid string) *records.Task {
 	for i := range v.Tasks {
 		if v.Tasks[i].SID[2:] == sid[2:] {
 			return &v.Tasks[i]
@@ -196,7 +196,7 @@ func (v *View) Task(sid string) *desk.Task {
 
 // Latest returns the conversation's current task: the last one that waits or is assigned, else the last one; nil if
 // there is none.
-func (v *View) Latest() *desk.Task {
+func (v *View) Latest() *records.Task {
 	for i := range slices.Backward(v.Tasks) {
 		if s := v.Tasks[i].Status; s.Waiting() || s == conversation.TaskAssigned {
 			return &v.Tasks[i]

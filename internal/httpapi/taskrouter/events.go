@@ -11,9 +11,13 @@ import (
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/webhook"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 func eventRoutes() []rest.Route {
@@ -50,9 +54,9 @@ func listEvents(c *rest.Call) (any, error) {
 	switch {
 	case none:
 	case channel != "" || workflow != "":
-		found, err = desk.EventPageOn(c.Ctx, c.Desk, channel, workflow, filter, page)
+		found, err = outbox.EventPageOn(c.Ctx, c.Desk, channel, workflow, filter, page)
 	default:
-		found, err = desk.EventPage(c.Ctx, c.Desk, filter, page)
+		found, err = outbox.EventPage(c.Ctx, c.Desk, filter, page)
 	}
 	if err != nil {
 		return nil, err
@@ -68,7 +72,7 @@ func listEvents(c *rest.Call) (any, error) {
 
 // eventFilter reads which events are requested. none is set if no event can match. The period is ignored if the SID
 // of an event is given.
-func eventFilter(c *rest.Call) (filter desk.EventFilter, none bool, err error) {
+func eventFilter(c *rest.Call) (filter outbox.EventFilter, none bool, err error) {
 	filter.Name = conversation.EventName(c.Form.Get("EventType"))
 	if filter.From, filter.To, err = readPeriod(c); err != nil {
 		return filter, false, err
@@ -85,7 +89,7 @@ func eventFilter(c *rest.Call) (filter desk.EventFilter, none bool, err error) {
 		if !known {
 			return filter, true, nil
 		}
-		filter = desk.EventFilter{Epoch: epoch, Position: position, Name: filter.Name}
+		filter = outbox.EventFilter{Epoch: epoch, Position: position, Name: filter.Name}
 	}
 	if filter.Task, err = c.SID("TaskSid", conversation.PrefixTask); err != nil {
 		return filter, false, err
@@ -100,7 +104,7 @@ func eventFilter(c *rest.Call) (filter desk.EventFilter, none bool, err error) {
 	if err != nil || worker == "" {
 		return filter, false, err
 	}
-	filter.Agent, err = desk.AgentNameOf(c.Ctx, c.Desk, worker)
+	filter.Agent, err = people.AgentNameOf(c.Ctx, c.Desk, worker)
 	return filter, err != nil, rest.IgnoreRefusal(err)
 }
 
@@ -117,7 +121,7 @@ func fetchEvent(c *rest.Call) (any, error) {
 	if !known {
 		return nil, c.Lost("event", given)
 	}
-	found, err := desk.EventPage(c.Ctx, c.Desk, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
+	found, err := outbox.EventPage(c.Ctx, c.Desk, outbox.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -193,41 +197,41 @@ func actorOf(c *rest.Call, e desk.LoggedEvent) (actor, sid, address string) {
 type known struct {
 	*rest.Call
 
-	agents     map[string]desk.Agent
-	queues     map[string]desk.Queue
-	activities []desk.Activity
-	tasks      map[string]desk.Task
-	labels     map[string]desk.Labels
+	agents     map[string]people.Agent
+	queues     map[string]people.Queue
+	activities []routing.Activity
+	tasks      map[string]records.Task
+	labels     map[string]routing.Labels
 }
 
 func newKnown(c *rest.Call) (*known, error) {
 	k := &known{
-		Call: c, agents: map[string]desk.Agent{}, queues: map[string]desk.Queue{}, tasks: map[string]desk.Task{}, labels: map[string]desk.Labels{},
+		Call: c, agents: map[string]people.Agent{}, queues: map[string]people.Queue{}, tasks: map[string]records.Task{}, labels: map[string]routing.Labels{},
 	}
-	agents, err := desk.ListAgents(c.Ctx, c.Desk)
+	agents, err := people.ListAgents(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range agents {
 		k.agents[a.Name] = a
 	}
-	queues, err := desk.ListQueues(c.Ctx, c.Desk)
+	queues, err := people.ListQueues(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
 	for _, q := range queues {
 		k.queues[q.Name] = q
 	}
-	k.activities, err = desk.ListActivities(c.Ctx, c.Desk)
+	k.activities, err = routing.ListActivities(c.Ctx, c.Desk)
 	return k, err
 }
 
 // task returns the task that an event is about; false if the desk no longer has it.
-func (k *known) task(sid string) (desk.Task, bool, error) {
+func (k *known) task(sid string) (records.Task, bool, error) {
 	if task, ok := k.tasks[sid]; ok {
 		return task, task.SID != "", nil
 	}
-	task, err := desk.FindTask(k.Ctx, k.Desk, sid)
+	task, err := records.FindTask(k.Ctx, k.Desk, sid)
 	if err := rest.IgnoreRefusal(err); err != nil {
 		return task, false, err
 	}
@@ -291,7 +295,7 @@ func (k *known) addWorker(data map[string]any, e desk.LoggedEvent) {
 		return
 	}
 	data["worker_activity_name"] = e.Activity // the activity at the time of the event
-	if at := slices.IndexFunc(k.activities, func(a desk.Activity) bool { return a.Name == e.Activity }); at >= 0 {
+	if at := slices.IndexFunc(k.activities, func(a routing.Activity) bool { return a.Name == e.Activity }); at >= 0 {
 		data["worker_activity_sid"] = k.activities[at].SID
 	}
 }
@@ -310,7 +314,7 @@ func (k *known) addTask(data map[string]any, e desk.LoggedEvent) error {
 	}
 	labels, ok := k.labels[e.Conversation]
 	if !ok {
-		if labels, err = desk.LabelsFor(k.Ctx, k.Desk, task.Queue, e.Conversation); err != nil {
+		if labels, err = routing.LabelsFor(k.Ctx, k.Desk, task.Queue, e.Conversation); err != nil {
 			return err
 		}
 		k.labels[e.Conversation] = labels
@@ -332,7 +336,7 @@ func (k *known) addTransfer(data map[string]any, e desk.LoggedEvent) error {
 	if !strings.HasPrefix(string(e.Name), "task.transfer-") {
 		return nil
 	}
-	transfer, err := desk.FindTransfer(k.Ctx, k.Desk, e.Transfer)
+	transfer, err := records.FindTransfer(k.Ctx, k.Desk, e.Transfer)
 	if err != nil {
 		return rest.IgnoreRefusal(err)
 	}

@@ -11,11 +11,12 @@ import (
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/expression"
-	"github.com/baton-transfers/baton/desk/naming"
+	"github.com/baton-transfers/baton/internal/expression"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/tasks"
+	"github.com/baton-transfers/baton/internal/naming"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 const queuePath = workspacePath + "/TaskQueues/{queue}"
@@ -37,7 +38,7 @@ func queueRoutes() []rest.Route {
 	}
 }
 
-func renderQueue(c *rest.Call, q desk.Queue) rest.Whole[taskmodel.TaskrouterV1TaskQueue] {
+func renderQueue(c *rest.Call, q people.Queue) rest.Whole[taskmodel.TaskrouterV1TaskQueue] {
 	base := c.WorkspaceURL("TaskQueues", q.SID)
 	found := rest.Links(base, "statistics", "real_time_statistics", "cumulative_statistics")
 	(*found)["workspace"] = c.WorkspaceURL()
@@ -50,7 +51,7 @@ func renderQueue(c *rest.Call, q desk.Queue) rest.Whole[taskmodel.TaskrouterV1Ta
 
 // targetOf returns the queue's expression. If the queue has explicit members instead, the expression lists their
 // names.
-func targetOf(q desk.Queue) string {
+func targetOf(q people.Queue) string {
 	if q.TargetWorkers != "" {
 		return q.TargetWorkers
 	}
@@ -69,32 +70,32 @@ func listQueues(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	queues, err := desk.ListQueues(c.Ctx, c.Desk)
+	queues, err := people.ListQueues(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
 	orderQueues(queues, order, descending)
 	if named := c.Form.Get("FriendlyName"); named != "" {
-		queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return q.FriendlyName != named })
+		queues = slices.DeleteFunc(queues, func(q people.Queue) bool { return q.FriendlyName != named })
 	}
 	if worker := c.Form.Get("WorkerSid"); worker != "" {
 		agent, err := tasks.AgentOf(c, "WorkerSid", worker)
 		if err := rest.IgnoreRefusal(err); err != nil {
 			return nil, err
 		}
-		queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return !slices.Contains(q.Members, agent) })
+		queues = slices.DeleteFunc(queues, func(q people.Queue) bool { return !slices.Contains(q.Members, agent) })
 	}
 	if given := c.Form.Get("EvaluateWorkerAttributes"); given != "" {
 		if queues, err = queuesFor(c, queues, given); err != nil {
 			return nil, err
 		}
 	}
-	return rest.Some(c, queues, func(q desk.Queue) any { return renderQueue(c, q) })
+	return rest.Some(c, queues, func(q people.Queue) any { return renderQueue(c, q) })
 }
 
 // orderQueues sorts queues, which are in the order of their names, by the requested order.
-func orderQueues(queues []desk.Queue, order string, descending bool) {
-	slices.SortStableFunc(queues, func(a, b desk.Queue) int {
+func orderQueues(queues []people.Queue, order string, descending bool) {
+	slices.SortStableFunc(queues, func(a, b people.Queue) int {
 		if descending {
 			a, b = b, a
 		}
@@ -111,12 +112,12 @@ func orderQueues(queues []desk.Queue, order string, descending bool) {
 }
 
 // queuesFor returns the queues that an agent with the given attributes would be a member of.
-func queuesFor(c *rest.Call, queues []desk.Queue, given string) ([]desk.Queue, error) {
+func queuesFor(c *rest.Call, queues []people.Queue, given string) ([]people.Queue, error) {
 	attributes := map[string]any{}
 	if json.Unmarshal([]byte(given), &attributes) != nil {
 		return nil, c.Wrong("EvaluateWorkerAttributes", "EvaluateWorkerAttributes has to be a JSON object of a worker's attributes")
 	}
-	budget, chosen := expression.NewBudget(c.Ctx), []desk.Queue{}
+	budget, chosen := expression.NewBudget(c.Ctx), []people.Queue{}
 	name, _ := attributes["name"].(string)
 	for _, q := range queues {
 		if q.TargetWorkers == "" { // explicit members may be too many for an expression
@@ -125,7 +126,7 @@ func queuesFor(c *rest.Call, queues []desk.Queue, given string) ([]desk.Queue, e
 			}
 			continue
 		}
-		wanted, err := desk.ParseExpression(c.Desk, q.TargetWorkers)
+		wanted, err := routing.ParseExpression(c.Desk, q.TargetWorkers)
 		if err != nil {
 			return nil, fmt.Errorf("read the expression of queue %s: %w", q.Name, err) // it was valid when it was stored
 		}
@@ -162,15 +163,15 @@ func createQueue(c *rest.Call) (any, error) {
 	if err := queueOrder(c); err != nil {
 		return nil, err
 	}
-	added := desk.NewQueue{FriendlyName: friendly, TargetWorkers: c.Form.Get("TargetWorkers")}
+	added := people.NewQueue{FriendlyName: friendly, TargetWorkers: c.Form.Get("TargetWorkers")}
 	if added.TargetWorkers == "" {
 		added.TargetWorkers = "1==1"
 	}
-	name, refused := desk.RegisterQueue(c.Changing, c.Desk, added)
+	name, refused := people.RegisterQueue(c.Changing, c.Desk, added)
 	if refused != nil && !isRepeat(c, refused) {
 		return nil, refused
 	}
-	queues, err := desk.ListQueues(c.Ctx, c.Desk)
+	queues, err := people.ListQueues(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
@@ -187,21 +188,21 @@ func createQueue(c *rest.Call) (any, error) {
 }
 
 // queueFound returns the queue that the path names.
-func queueFound(c *rest.Call) (desk.Queue, error) {
+func queueFound(c *rest.Call) (people.Queue, error) {
 	if err := checkWorkspace(c); err != nil {
-		return desk.Queue{}, err
+		return people.Queue{}, err
 	}
 	given := c.Request.PathValue("queue")
-	queues, err := desk.ListQueues(c.Ctx, c.Desk)
+	queues, err := people.ListQueues(c.Ctx, c.Desk)
 	for _, q := range queues {
 		if rest.SameDigits(given, q.SID) {
 			return q, err
 		}
 	}
 	if err != nil {
-		return desk.Queue{}, err
+		return people.Queue{}, err
 	}
-	return desk.Queue{}, c.Lost("task queue", given)
+	return people.Queue{}, c.Lost("task queue", given)
 }
 
 func fetchQueue(c *rest.Call) (any, error) {
@@ -220,11 +221,11 @@ func updateQueue(c *rest.Call) (any, error) {
 	if err := queueOrder(c); err != nil {
 		return nil, err
 	}
-	change := desk.QueueChange{FriendlyName: c.Optional("FriendlyName"), TargetWorkers: c.Optional("TargetWorkers")}
+	change := people.QueueChange{FriendlyName: c.Optional("FriendlyName"), TargetWorkers: c.Optional("TargetWorkers")}
 	if change.TargetWorkers != nil && *change.TargetWorkers == targetOf(queue) {
 		change.TargetWorkers = nil // unchanged since it was fetched: explicit members stay explicit
 	}
-	if err := desk.UpdateQueue(c.Changing, c.Desk, queue.Name, change); err != nil {
+	if err := people.UpdateQueue(c.Changing, c.Desk, queue.Name, change); err != nil {
 		return nil, err
 	}
 	return fetchQueue(c)
@@ -235,5 +236,5 @@ func removeQueue(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, inUse(c, desk.RemoveQueue(c.Changing, c.Desk, queue.Name))
+	return nil, inUse(c, people.RemoveQueue(c.Changing, c.Desk, queue.Name))
 }

@@ -9,9 +9,11 @@ import (
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/tasks"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 func reservationRoutes() []rest.Route {
@@ -39,7 +41,7 @@ func reservationRoutes() []rest.Route {
 
 // renderReservation returns a reservation in the form of TaskRouter, with the URL below its task or its agent.
 // names maps agents to their display names.
-func renderReservation(c *rest.Call, r desk.Reservation, names map[string]string) rest.Whole[taskmodel.TaskrouterV1TaskReservation] {
+func renderReservation(c *rest.Call, r records.Reservation, names map[string]string) rest.Whole[taskmodel.TaskrouterV1TaskReservation] {
 	worker := conversation.AgentSID(r.Agent)
 	task := c.WorkspaceURL("Tasks", r.Task)
 	base := task + "/Reservations/" + r.SID
@@ -57,7 +59,7 @@ func renderReservation(c *rest.Call, r desk.Reservation, names map[string]string
 	})
 }
 
-func answerReservation(c *rest.Call, r desk.Reservation, revision int) (any, error) {
+func answerReservation(c *rest.Call, r records.Reservation, revision int) (any, error) {
 	if revision > 0 {
 		c.SetETag(reservationTag(c, r, revision))
 	}
@@ -74,7 +76,7 @@ func agentAsked(c *rest.Call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	agent, err := desk.AgentNameOf(c.Ctx, c.Desk, conversation.PrefixAgent+digits)
+	agent, err := people.AgentNameOf(c.Ctx, c.Desk, conversation.PrefixAgent+digits)
 	return agent, lostIfRefused(c, err, "worker", c.Request.PathValue("worker"))
 }
 
@@ -98,13 +100,13 @@ func listTaskReservations(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	c.SettleConversation(task.Conversation, revision)
-	filter := desk.ReservationFilter{Task: task.SID, Agent: c.Caller.Agent()}
+	filter := records.ReservationFilter{Task: task.SID, Agent: c.Caller.Agent()}
 	worker, err := c.SID("WorkerSid", conversation.PrefixAgent)
 	if err != nil {
 		return nil, err
 	}
 	if worker != "" {
-		if filter.Agent, err = desk.AgentNameOf(c.Ctx, c.Desk, worker); err != nil {
+		if filter.Agent, err = people.AgentNameOf(c.Ctx, c.Desk, worker); err != nil {
 			return nil, lostIfRefused(c, err, "worker", worker)
 		}
 		if err := c.ActAs(filter.Agent); err != nil {
@@ -126,10 +128,10 @@ func listWorkerReservations(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	c.Settle()
-	return reservationsOf(c, desk.ReservationFilter{Agent: agent})
+	return reservationsOf(c, records.ReservationFilter{Agent: agent})
 }
 
-func reservationsOf(c *rest.Call, filter desk.ReservationFilter) (any, error) {
+func reservationsOf(c *rest.Call, filter records.ReservationFilter) (any, error) {
 	page, err := c.Page()
 	if err != nil {
 		return nil, err
@@ -137,7 +139,7 @@ func reservationsOf(c *rest.Call, filter desk.ReservationFilter) (any, error) {
 	if filter.Status, err = reservationStatus(c); err != nil {
 		return nil, err
 	}
-	found, err := desk.ReservationPage(c.Ctx, c.Desk, filter, page)
+	found, err := records.ReservationPage(c.Ctx, c.Desk, filter, page)
 	if err != nil {
 		return nil, err
 	}
@@ -149,14 +151,14 @@ func reservationsOf(c *rest.Call, filter desk.ReservationFilter) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rest.List(c, page, found, func(r desk.Reservation) rest.Whole[taskmodel.TaskrouterV1TaskReservation] {
+	return rest.List(c, page, found, func(r records.Reservation) rest.Whole[taskmodel.TaskrouterV1TaskReservation] {
 		return renderReservation(c, r, names)
 	}), nil
 }
 
 // reservationAsked returns the reservation that the path names. With fresh set, it comes from the conversation,
 // with the conversation's revision. Otherwise the desk's record is enough, which may lag by a second.
-func reservationAsked(c *rest.Call, fresh bool) (found desk.Reservation, revision int, err error) {
+func reservationAsked(c *rest.Call, fresh bool) (found records.Reservation, revision int, err error) {
 	if err := checkWorkspace(c); err != nil {
 		return found, 0, err
 	}
@@ -166,7 +168,7 @@ func reservationAsked(c *rest.Call, fresh bool) (found desk.Reservation, revisio
 		return found, 0, err
 	}
 	sid := conversation.PrefixReservation + digits
-	found, err = desk.FindReservation(c.Ctx, c.Desk, sid)
+	found, err = records.FindReservation(c.Ctx, c.Desk, sid)
 	if _, coded := rest.AsRefusal(err); err != nil && !coded {
 		return found, 0, err
 	}
@@ -188,7 +190,7 @@ func reservationAsked(c *rest.Call, fresh bool) (found desk.Reservation, revisio
 }
 
 // reservationNow updates a reservation from its task, if it is the task's last one.
-func reservationNow(c *rest.Call, sid string, shown desk.Reservation) (desk.Reservation, int, error) {
+func reservationNow(c *rest.Call, sid string, shown records.Reservation) (records.Reservation, int, error) {
 	of := shown.Conversation
 	if of == "" {
 		known, ok := c.SeenIn(sid)
@@ -216,8 +218,8 @@ func reservationNow(c *rest.Call, sid string, shown desk.Reservation) (desk.Rese
 }
 
 // reservationOf returns the task's reservation. The task must have one.
-func reservationOf(task desk.Task) desk.Reservation {
-	return desk.Reservation{Conversation: task.Conversation, Task: task.SID, Reservation: *task.Reservation, UpdatedAt: tasks.UpdatedAt(task)}
+func reservationOf(task records.Task) records.Reservation {
+	return records.Reservation{Conversation: task.Conversation, Task: task.SID, Reservation: *task.Reservation, UpdatedAt: tasks.UpdatedAt(task)}
 }
 
 func fetchReservation(c *rest.Call) (any, error) {
@@ -268,7 +270,7 @@ func claimingAgent(c *rest.Call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	agent, err := desk.AgentNameOf(c.Ctx, c.Desk, worker)
+	agent, err := people.AgentNameOf(c.Ctx, c.Desk, worker)
 	if err != nil {
 		return "", err
 	}
@@ -344,7 +346,7 @@ func setActivity(c *rest.Call, agent, activity string) error {
 	if activity == "" {
 		return nil
 	}
-	err := desk.UpdateAgent(c.Changing, c.Desk, agent, desk.AgentChange{Activity: &activity})
+	err := people.UpdateAgent(c.Changing, c.Desk, agent, people.AgentChange{Activity: &activity})
 	if errors.Is(err, desk.ErrDoneBefore) {
 		return nil
 	}
@@ -352,8 +354,8 @@ func setActivity(c *rest.Call, agent, activity string) error {
 }
 
 // setReservation sends the command for the status. It also returns the statuses that the command expects.
-func setReservation(c *rest.Call, r desk.Reservation, status conversation.ReservationStatus) (outcome conversation.Outcome, expected string, err error) {
-	task := desk.Task{Conversation: r.Conversation, Task: conversation.Task{SID: r.Task, Agent: r.Agent}}
+func setReservation(c *rest.Call, r records.Reservation, status conversation.ReservationStatus) (outcome conversation.Outcome, expected string, err error) {
+	task := records.Task{Conversation: r.Conversation, Task: conversation.Task{SID: r.Task, Agent: r.Agent}}
 	switch status {
 	case conversation.ReservationAccepted:
 		if err := checkLegal(c, r, conversation.ReservationPending); err != nil {
@@ -388,7 +390,7 @@ func setReservation(c *rest.Call, r desk.Reservation, status conversation.Reserv
 }
 
 // reservationOver replaces a refusal that the conversation is closed by one that the reservation has ended.
-func reservationOver(c *rest.Call, r desk.Reservation, wanted conversation.ReservationStatus, expected string, refused error) error {
+func reservationOver(c *rest.Call, r records.Reservation, wanted conversation.ReservationStatus, expected string, refused error) error {
 	ends := wanted == conversation.ReservationWrapping || wanted == conversation.ReservationCompleted
 	if !ends || conversation.CodeOf(refused) != conversation.CodeConversationClosed {
 		return refused
@@ -403,7 +405,7 @@ func reservationOver(c *rest.Call, r desk.Reservation, wanted conversation.Reser
 // checkLegal refuses a change that is impossible from the reservation's status, before the command is sent. The
 // conversation makes the final decision. A repeated request passes even if the reservation has changed since, so
 // that it gets its first answer.
-func checkLegal(c *rest.Call, r desk.Reservation, from ...conversation.ReservationStatus) error {
+func checkLegal(c *rest.Call, r records.Reservation, from ...conversation.ReservationStatus) error {
 	gone := r.Status == conversation.ReservationAccepted || r.Status == conversation.ReservationWrapping || r.Status == conversation.ReservationCompleted
 	if slices.Contains(from, r.Status) || behindRecord(r.Status, from[0]) || (c.Token() != "" && gone) {
 		return nil
@@ -418,7 +420,7 @@ func behindRecord(shown, expected conversation.ReservationStatus) bool {
 }
 
 // changedReservation returns the reservation after the command.
-func changedReservation(r desk.Reservation, outcome conversation.Outcome, status conversation.ReservationStatus) desk.Reservation {
+func changedReservation(r records.Reservation, outcome conversation.Outcome, status conversation.ReservationStatus) records.Reservation {
 	r.Status, r.UpdatedAt = status, time.Now()
 	if t := outcome.Task; t != nil && t.Reservation != nil && t.Reservation.SID == r.SID {
 		r.Status = t.Reservation.Status

@@ -14,9 +14,9 @@ import (
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/insights"
+	"github.com/baton-transfers/baton/internal/people"
 )
 
 func statisticsRoutes() []rest.Route {
@@ -347,7 +347,7 @@ func workersAsked(c *rest.Call) (filter insights.StatisticsFilter, err error) {
 	if named == "" && !none {
 		return filter, nil
 	}
-	agents, err := desk.ListAgents(c.Ctx, c.Desk)
+	agents, err := people.ListAgents(c.Ctx, c.Desk)
 	filter.Agents = []string{}
 	for _, a := range agents {
 		if !none && asked(named, a.FriendlyName) {
@@ -490,13 +490,13 @@ func listQueueStatistics(c *rest.Call) (any, error) {
 	if err := checkWorkspace(c); err != nil {
 		return nil, err
 	}
-	queues, err := desk.ListQueues(c.Ctx, c.Desk)
+	queues, err := people.ListQueues(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
-	queues = slices.DeleteFunc(queues, func(q desk.Queue) bool { return !asked(c.Form.Get("FriendlyName"), q.FriendlyName) })
-	wanted := []desk.Queue{} // only the queues of the page are counted
-	answer, err := rest.Some(c, queues, func(q desk.Queue) any {
+	queues = slices.DeleteFunc(queues, func(q people.Queue) bool { return !asked(c.Form.Get("FriendlyName"), q.FriendlyName) })
+	wanted := []people.Queue{} // only the queues of the page are counted
+	answer, err := rest.Some(c, queues, func(q people.Queue) any {
 		wanted = append(wanted, q)
 		return nil
 	})
@@ -511,7 +511,7 @@ func listQueueStatistics(c *rest.Call) (any, error) {
 	return page, err
 }
 
-func statisticsOf(c *rest.Call, queues []desk.Queue) ([]rest.Whole[taskmodel.TaskrouterV1TaskQueuesStatistics], error) {
+func statisticsOf(c *rest.Call, queues []people.Queue) ([]rest.Whole[taskmodel.TaskrouterV1TaskQueuesStatistics], error) {
 	filters := make([]insights.StatisticsFilter, len(queues))
 	for i, q := range queues {
 		filters[i].Queue = q.Name
@@ -576,7 +576,7 @@ func queuesRealTime(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	queues, err := desk.ListQueues(c.Ctx, c.Desk)
+	queues, err := people.ListQueues(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}

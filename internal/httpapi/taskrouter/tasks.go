@@ -12,10 +12,13 @@ import (
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/expression"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/expression"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/httpapi/tasks"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 const (
@@ -57,7 +60,7 @@ func tag(sid string, revision int) string { return rest.Hashed(sid, strconv.Itoa
 // taskTag returns the ETag of a task. For an agent's key, the ETag of another agent's task, or of a task after the
 // agent's turn, depends only on the task: the conversation's revision would reveal that something happened in a
 // later turn.
-func taskTag(c *rest.Call, task desk.Task, revision int) string {
+func taskTag(c *rest.Call, task records.Task, revision int) string {
 	own := c.Caller.Agent()
 	if own != "" && (task.Agent != own || (!task.Status.Waiting() && task.Status != conversation.TaskAssigned)) {
 		return rest.Hashed(task.SID, string(task.Status))
@@ -66,7 +69,7 @@ func taskTag(c *rest.Call, task desk.Task, revision int) string {
 }
 
 // reservationTag returns the ETag of a reservation, with the same restriction as taskTag.
-func reservationTag(c *rest.Call, r desk.Reservation, revision int) string {
+func reservationTag(c *rest.Call, r records.Reservation, revision int) string {
 	if c.Caller.Agent() != "" && r.Status != conversation.ReservationPending && r.Status != conversation.ReservationAccepted {
 		return rest.Hashed(r.SID, string(r.Status))
 	}
@@ -104,7 +107,7 @@ func refuseUnchanged(c *rest.Call, outcome conversation.Outcome, what, sid, expe
 	return c.Unexpected("%s %s not in expected state [%s]: it is already %s", what, sid, expected, now)
 }
 
-func renderTask(c *rest.Call, task desk.Task, revision int) (any, error) {
+func renderTask(c *rest.Call, task records.Task, revision int) (any, error) {
 	model, err := tasks.Model(c, task)
 	if err != nil {
 		return nil, err
@@ -116,13 +119,13 @@ func renderTask(c *rest.Call, task desk.Task, revision int) (any, error) {
 }
 
 // taskAsked returns the present state of the task that the path names, and its conversation's revision.
-func taskAsked(c *rest.Call) (desk.Task, int, error) {
+func taskAsked(c *rest.Call) (records.Task, int, error) {
 	if err := checkWorkspace(c); err != nil {
-		return desk.Task{}, 0, err
+		return records.Task{}, 0, err
 	}
 	digits, err := c.Path("task", conversation.PrefixTask, "task")
 	if err != nil {
-		return desk.Task{}, 0, err
+		return records.Task{}, 0, err
 	}
 	task, v, err := taskNow(c, conversation.PrefixTask+digits)
 	if err != nil {
@@ -152,14 +155,14 @@ func listTasks(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	c.Settle()
-	var found desk.Found[desk.Task]
+	var found desk.Found[records.Task]
 	if !none {
-		if found, err = desk.TaskPage(c.Ctx, c.Desk, filter, page); err != nil {
+		if found, err = records.TaskPage(c.Ctx, c.Desk, filter, page); err != nil {
 			return nil, tooExpensive(c, "EvaluateTaskAttributes", err)
 		}
 	}
-	labels, failed := desk.LabelsOf(c.Ctx, c.Desk, found.Entries)
-	answer := rest.List(c, page, found, func(task desk.Task) rest.Whole[taskmodel.TaskrouterV1Task] {
+	labels, failed := routing.LabelsOf(c.Ctx, c.Desk, found.Entries)
+	answer := rest.List(c, page, found, func(task records.Task) rest.Whole[taskmodel.TaskrouterV1Task] {
 		model, err := tasks.Labeled(c, task, labels[task.SID])
 		if err != nil {
 			failed = err
@@ -170,7 +173,7 @@ func listTasks(c *rest.Call) (any, error) {
 }
 
 // taskFilter reads which tasks are requested. none is set if no task can match.
-func taskFilter(c *rest.Call) (filter desk.TaskFilter, none bool, err error) {
+func taskFilter(c *rest.Call) (filter records.TaskFilter, none bool, err error) {
 	filter.Agent = c.Caller.Agent()
 	for _, given := range c.Form["AssignmentStatus"] {
 		for status := range strings.SplitSeq(given, ",") {
@@ -215,7 +218,7 @@ func taskFilter(c *rest.Call) (filter desk.TaskFilter, none bool, err error) {
 		return filter, false, err
 	}
 	name, descending, err := readOrdering(c, "DateCreated", "Priority", "VirtualStartTime")
-	filter.Order = map[string]desk.TaskOrder{"Priority": desk.TasksByPriority, "VirtualStartTime": desk.TasksByQueueTime}[name]
+	filter.Order = map[string]records.TaskOrder{"Priority": records.TasksByPriority, "VirtualStartTime": records.TasksByQueueTime}[name]
 	filter.NewestFirst = descending
 	return filter, none, err
 }
@@ -272,7 +275,7 @@ func queueAsked(c *rest.Call) (name string, none bool, err error) {
 	if sid == "" && named == "" {
 		return "", false, nil
 	}
-	queues, err := desk.ListQueues(c.Ctx, c.Desk)
+	queues, err := people.ListQueues(c.Ctx, c.Desk)
 	for _, q := range queues {
 		if (sid == "" || q.SID == sid) && (named == "" || q.FriendlyName == named) {
 			return q.Name, false, err
@@ -290,7 +293,7 @@ func workflowAsked(c *rest.Call) (sid string, none bool, err error) {
 	if named == "" {
 		return sid, false, nil
 	}
-	workflows, err := desk.ListWorkflows(c.Ctx, c.Desk)
+	workflows, err := routing.ListWorkflows(c.Ctx, c.Desk)
 	for _, w := range workflows {
 		if w.FriendlyName == named && (sid == "" || w.SID == sid) {
 			return w.SID, false, err
@@ -317,7 +320,7 @@ func createTask(c *rest.Call) (any, error) {
 	if err := routeTask(c, &o); err != nil {
 		return nil, err
 	}
-	if err := tasks.Start(c, o, desk.Details{}); err != nil {
+	if err := tasks.Start(c, o, records.Details{}); err != nil {
 		return nil, err
 	}
 	v, err := c.ViewFor(o.Start.Conversation)
@@ -395,18 +398,18 @@ func taskChannel(c *rest.Call) (conversation.Channel, error) {
 // taskToChange returns the task that the path names. The desk's record is enough to end or complete an agent's
 // turn: the conversation itself checks later changes, and need not be queried first. The revision is 0 if it is
 // unknown.
-func taskToChange(c *rest.Call) (desk.Task, int, error) {
+func taskToChange(c *rest.Call) (records.Task, int, error) {
 	status := conversation.TaskStatus(c.Form.Get("AssignmentStatus"))
 	ends := status == conversation.TaskWrapping || status == conversation.TaskCompleted
 	if !ends || c.Request.Header.Get("If-Match") != "" || c.Form.Has("Attributes") || c.Form.Has("Priority") || c.Form.Has("TaskChannel") {
 		return taskAsked(c)
 	}
 	if err := checkWorkspace(c); err != nil {
-		return desk.Task{}, 0, err
+		return records.Task{}, 0, err
 	}
 	digits, err := c.Path("task", conversation.PrefixTask, "task")
 	if err != nil {
-		return desk.Task{}, 0, err
+		return records.Task{}, 0, err
 	}
 	task, err := tasks.OfAgent(c, conversation.PrefixTask+digits)
 	if _, coded := rest.AsRefusal(err); coded {
@@ -465,7 +468,7 @@ func updateTask(c *rest.Call) (any, error) {
 }
 
 // statusAfter returns the task's status after the command.
-func statusAfter(outcome conversation.Outcome, before desk.Task) string {
+func statusAfter(outcome conversation.Outcome, before records.Task) string {
 	if t := outcome.Task; t != nil && t.SID == before.SID {
 		return string(t.Status)
 	}
@@ -473,7 +476,7 @@ func statusAfter(outcome conversation.Outcome, before desk.Task) string {
 }
 
 // taskOver replaces a refusal that the conversation is closed by one that the task has ended.
-func taskOver(c *rest.Call, task desk.Task, refused error) error {
+func taskOver(c *rest.Call, task records.Task, refused error) error {
 	if conversation.CodeOf(refused) != conversation.CodeConversationClosed {
 		return refused
 	}
@@ -499,7 +502,7 @@ func merge(before conversation.Task, after *conversation.Task) conversation.Task
 }
 
 // cancelTask closes a conversation whose task waits.
-func cancelTask(c *rest.Call, task desk.Task) (any, error) {
+func cancelTask(c *rest.Call, task records.Task) (any, error) {
 	if own := c.Caller.Agent(); own != "" {
 		return nil, rest.Forbid("An agent's key may not cancel tasks: decline the reservation instead")
 	}
@@ -536,13 +539,13 @@ func removeTask(c *rest.Call) (any, error) {
 
 // unchangeable refuses changes to the attributes, the channel or the priority of a task. Their present values are
 // allowed.
-func unchangeable(c *rest.Call, task desk.Task) error {
+func unchangeable(c *rest.Call, task records.Task) error {
 	if given := c.Optional("Attributes"); given != nil {
 		attributes, err := tasks.Attributes(c, json.RawMessage(*given))
 		if err != nil {
 			return err
 		}
-		if !reflect.DeepEqual(desk.DecodeAttributes(attributes), desk.DecodeAttributes(task.Attributes)) {
+		if !reflect.DeepEqual(records.DecodeAttributes(attributes), records.DecodeAttributes(task.Attributes)) {
 			return c.Wrong("Attributes", "The attributes of a task reach every task after it unchanged, and can't be changed: give them when the conversation starts")
 		}
 	}
@@ -563,21 +566,21 @@ func unchangeable(c *rest.Call, task desk.Task) error {
 }
 
 // taskNow returns the present state of the task, and its conversation.
-func taskNow(c *rest.Call, sid string) (desk.Task, *rest.View, error) {
+func taskNow(c *rest.Call, sid string) (records.Task, *rest.View, error) {
 	of, err := conversationOf(c, sid)
 	if err != nil {
-		return desk.Task{}, nil, lostIfRefused(c, err, "task", sid)
+		return records.Task{}, nil, lostIfRefused(c, err, "task", sid)
 	}
 	v, err := c.View(of)
 	if err != nil {
-		return desk.Task{}, nil, err
+		return records.Task{}, nil, err
 	}
 	task := v.Task(sid)
 	if task == nil {
-		return desk.Task{}, nil, c.Lost("task", sid)
+		return records.Task{}, nil, c.Lost("task", sid)
 	}
 	if len(task.Attributes) == 0 { // an old task's state has no attributes; the desk keeps them
-		if kept, err := desk.FindTask(c.Ctx, c.Desk, sid); err == nil {
+		if kept, err := records.FindTask(c.Ctx, c.Desk, sid); err == nil {
 			task.Attributes = kept.Attributes
 		}
 	}
@@ -592,13 +595,13 @@ func conversationOf(c *rest.Call, sid string) (string, error) {
 	}
 	switch sid[:2] {
 	case conversation.PrefixTask:
-		task, err := desk.FindTask(c.Ctx, c.Desk, sid)
+		task, err := records.FindTask(c.Ctx, c.Desk, sid)
 		return task.Conversation, err
 	case conversation.PrefixReservation:
-		reservation, err := desk.FindReservation(c.Ctx, c.Desk, sid)
+		reservation, err := records.FindReservation(c.Ctx, c.Desk, sid)
 		return reservation.Conversation, err
 	default:
-		transfer, err := desk.FindTransfer(c.Ctx, c.Desk, sid)
+		transfer, err := records.FindTransfer(c.Ctx, c.Desk, sid)
 		return transfer.Conversation, err
 	}
 }

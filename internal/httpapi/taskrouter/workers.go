@@ -10,10 +10,12 @@ import (
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/expression"
-	"github.com/baton-transfers/baton/desk/naming"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/expression"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/naming"
+	"github.com/baton-transfers/baton/internal/people"
 )
 
 // prefixWorkerChannel is the prefix of the SID of a worker channel, which is an agent's capacity on one channel.
@@ -44,7 +46,7 @@ func workerRoutes() []rest.Route {
 	}
 }
 
-func renderWorker(c *rest.Call, a desk.Agent) rest.Whole[taskmodel.TaskrouterV1Worker] {
+func renderWorker(c *rest.Call, a people.Agent) rest.Whole[taskmodel.TaskrouterV1Worker] {
 	base := c.WorkspaceURL("Workers", a.SID)
 	return rest.All(taskmodel.TaskrouterV1Worker{
 		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(a.SID), FriendlyName: new(a.FriendlyName),
@@ -57,12 +59,12 @@ func renderWorker(c *rest.Call, a desk.Agent) rest.Whole[taskmodel.TaskrouterV1W
 	})
 }
 
-func answerWorker(c *rest.Call, a desk.Agent) (any, error) {
+func answerWorker(c *rest.Call, a people.Agent) (any, error) {
 	c.SetETag(workerTag(a))
 	return renderWorker(c, a), nil
 }
 
-func workerTag(a desk.Agent) string {
+func workerTag(a people.Agent) string {
 	return rest.Hashed(a.SID, a.FriendlyName, string(a.Attributes), a.Activity.SID, a.PresenceSince.String(), a.UpdatedAt.String())
 }
 
@@ -74,12 +76,12 @@ func listWorkers(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	agents, err := desk.ListAgents(c.Ctx, c.Desk)
+	agents, err := people.ListAgents(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
 	var failed error
-	agents = slices.DeleteFunc(agents, func(a desk.Agent) bool {
+	agents = slices.DeleteFunc(agents, func(a people.Agent) bool {
 		if failed != nil {
 			return true
 		}
@@ -95,11 +97,11 @@ func listWorkers(c *rest.Call) (any, error) {
 			return nil, err
 		}
 	}
-	return rest.Some(c, agents, func(a desk.Agent) any { return renderWorker(c, a) })
+	return rest.Some(c, agents, func(a people.Agent) any { return renderWorker(c, a) })
 }
 
 // workerFilter reads which agents are requested.
-func workerFilter(c *rest.Call) (func(desk.Agent) (bool, error), error) {
+func workerFilter(c *rest.Call) (func(people.Agent) (bool, error), error) {
 	available, err := c.Flag("Available", false)
 	if err != nil {
 		return nil, err
@@ -117,7 +119,7 @@ func workerFilter(c *rest.Call) (func(desk.Agent) (bool, error), error) {
 		return nil, err
 	}
 	budget := expression.NewBudget(c.Ctx)
-	return func(a desk.Agent) (bool, error) {
+	return func(a people.Agent) (bool, error) {
 		is := !none && (queue == "" || slices.Contains(a.Queues, queue)) &&
 			(activity == "" || a.Activity.SID == activity) && asked(c.Form.Get("ActivityName"), a.Activity.Name) &&
 			(c.Form.Get("Available") == "" || a.Available() == available) && asked(c.Form.Get("FriendlyName"), a.FriendlyName)
@@ -131,12 +133,12 @@ func workerFilter(c *rest.Call) (func(desk.Agent) (bool, error), error) {
 // asked reports whether a value passes a filter. An empty filter passes all values.
 func asked(wanted, value string) bool { return wanted == "" || wanted == value }
 
-func orderWorkers(c *rest.Call, agents []desk.Agent, ordering string) error {
+func orderWorkers(c *rest.Call, agents []people.Agent, ordering string) error {
 	name, direction, _ := strings.Cut(ordering, ":")
 	if name != "DateStatusChanged" || (direction != "" && direction != "asc" && direction != "desc") {
 		return c.Wrong("Ordering", "Ordering has to be DateStatusChanged, with :asc or :desc")
 	}
-	slices.SortStableFunc(agents, func(a, b desk.Agent) int {
+	slices.SortStableFunc(agents, func(a, b people.Agent) int {
 		if direction == "desc" {
 			a, b = b, a
 		}
@@ -163,15 +165,15 @@ func createWorker(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	added := desk.NewAgent{FriendlyName: friendly, Attributes: c.Form.Get("Attributes"), Activity: activity}
-	name, err := desk.RegisterAgent(c.Changing, c.Desk, added)
+	added := people.NewAgent{FriendlyName: friendly, Attributes: c.Form.Get("Attributes"), Activity: activity}
+	name, err := people.RegisterAgent(c.Changing, c.Desk, added)
 	if err != nil {
 		if isRepeat(c, err) {
 			return workerBefore(c, added, err)
 		}
 		return nil, err
 	}
-	agent, err := desk.FindAgent(c.Ctx, c.Desk, name)
+	agent, err := people.FindAgent(c.Ctx, c.Desk, name)
 	if err != nil {
 		return nil, err
 	}
@@ -180,8 +182,8 @@ func createWorker(c *rest.Call) (any, error) {
 
 // workerBefore answers with the agent whom an earlier attempt of this request added. It returns the error if there
 // is no such agent.
-func workerBefore(c *rest.Call, added desk.NewAgent, refused error) (any, error) {
-	agents, err := desk.ListAgents(c.Ctx, c.Desk)
+func workerBefore(c *rest.Call, added people.NewAgent, refused error) (any, error) {
+	agents, err := people.ListAgents(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
@@ -194,15 +196,15 @@ func workerBefore(c *rest.Call, added desk.NewAgent, refused error) (any, error)
 }
 
 // workerAsked returns the agent that the path names as a worker.
-func workerAsked(c *rest.Call) (desk.Agent, error) {
+func workerAsked(c *rest.Call) (people.Agent, error) {
 	if err := checkWorkspace(c); err != nil {
-		return desk.Agent{}, err
+		return people.Agent{}, err
 	}
 	name, err := agentAsked(c)
 	if err != nil {
-		return desk.Agent{}, err
+		return people.Agent{}, err
 	}
-	return desk.FindAgent(c.Ctx, c.Desk, name)
+	return people.FindAgent(c.Ctx, c.Desk, name)
 }
 
 func fetchWorker(c *rest.Call) (any, error) {
@@ -229,21 +231,21 @@ func updateWorker(c *rest.Call) (any, error) {
 		return nil, c.Wrong("RejectPendingReservations",
 			"RejectPendingReservations can only be true, for an agent who is not available has no pending reservations: leave it out")
 	}
-	change := desk.AgentChange{FriendlyName: c.Optional("FriendlyName"), Attributes: c.Optional("Attributes"), Activity: c.Optional("ActivitySid")}
+	change := people.AgentChange{FriendlyName: c.Optional("FriendlyName"), Attributes: c.Optional("Attributes"), Activity: c.Optional("ActivitySid")}
 	if c.Caller.Agent() != "" && (change.FriendlyName != nil || change.Attributes != nil) {
 		return nil, rest.Forbid("An agent's key can change the activity only: skills and names are an administrator's")
 	}
-	if c.Caller.Key.Role == desk.KeySupervisor && change.FriendlyName != nil {
+	if c.Caller.Key.Role == access.KeySupervisor && change.FriendlyName != nil {
 		return nil, rest.Forbid("A supervisor's key can change activity and attributes only")
 	}
-	change.Expected = func(now desk.Agent) error { return checkIfMatch(c, workerTag(now)) }
+	change.Expected = func(now people.Agent) error { return checkIfMatch(c, workerTag(now)) }
 	if _, err := c.SID("ActivitySid", desk.PrefixActivity); err != nil {
 		return nil, err
 	}
-	if err := desk.UpdateAgent(c.Changing, c.Desk, agent.Name, change); err != nil {
+	if err := people.UpdateAgent(c.Changing, c.Desk, agent.Name, change); err != nil {
 		return nil, err
 	}
-	if agent, err = desk.FindAgent(c.Ctx, c.Desk, agent.Name); err != nil {
+	if agent, err = people.FindAgent(c.Ctx, c.Desk, agent.Name); err != nil {
 		return nil, err
 	}
 	return answerWorker(c, agent)
@@ -254,11 +256,11 @@ func removeWorker(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, inUse(c, desk.RemoveAgent(c.Changing, c.Desk, agent.Name, func(now desk.Agent) error { return checkIfMatch(c, workerTag(now)) }))
+	return nil, inUse(c, people.RemoveAgent(c.Changing, c.Desk, agent.Name, func(now people.Agent) error { return checkIfMatch(c, workerTag(now)) }))
 }
 
-func renderWorkerChannel(c *rest.Call, a desk.Agent) func(desk.AgentChannel) rest.Whole[taskmodel.TaskrouterV1WorkerChannel] {
-	return func(channel desk.AgentChannel) rest.Whole[taskmodel.TaskrouterV1WorkerChannel] {
+func renderWorkerChannel(c *rest.Call, a people.Agent) func(people.AgentChannel) rest.Whole[taskmodel.TaskrouterV1WorkerChannel] {
+	return func(channel people.AgentChannel) rest.Whole[taskmodel.TaskrouterV1WorkerChannel] {
 		free := 0
 		if channel.Capacity > 0 {
 			free = max(100*(channel.Capacity-channel.Load)/channel.Capacity, 0)
@@ -273,7 +275,7 @@ func renderWorkerChannel(c *rest.Call, a desk.Agent) func(desk.AgentChannel) res
 	}
 }
 
-func workerChannelSID(a desk.Agent, channel desk.AgentChannel) string {
+func workerChannelSID(a people.Agent, channel people.AgentChannel) string {
 	return desk.NamedSID(prefixWorkerChannel, a.Name+"/"+string(channel.Channel))
 }
 
@@ -286,10 +288,10 @@ func listWorkerChannels(c *rest.Call) (any, error) {
 }
 
 // workerChannelAsked returns the agent and the channel that the path names.
-func workerChannelAsked(c *rest.Call) (desk.Agent, desk.AgentChannel, error) {
+func workerChannelAsked(c *rest.Call) (people.Agent, people.AgentChannel, error) {
 	agent, err := workerAsked(c)
 	if err != nil {
-		return agent, desk.AgentChannel{}, err
+		return agent, people.AgentChannel{}, err
 	}
 	given := c.Request.PathValue("workerchannel")
 	for _, channel := range agent.Channels {
@@ -297,7 +299,7 @@ func workerChannelAsked(c *rest.Call) (desk.Agent, desk.AgentChannel, error) {
 			return agent, channel, nil
 		}
 	}
-	return agent, desk.AgentChannel{}, c.Lost("channel of this worker", given)
+	return agent, people.AgentChannel{}, c.Lost("channel of this worker", given)
 }
 
 func fetchWorkerChannel(c *rest.Call) (any, error) {
@@ -324,7 +326,7 @@ func updateWorkerChannel(c *rest.Call) (any, error) {
 	if available != (capacity > 0) {
 		return nil, c.Wrong("Available", "Available follows the capacity: set Capacity to 0 to take the channel away, or to a number from 1 on to give it back")
 	}
-	if err := desk.SetCapacity(c.Changing, c.Desk, agent.Name, channel.Channel, capacity); err != nil {
+	if err := people.SetCapacity(c.Changing, c.Desk, agent.Name, channel.Channel, capacity); err != nil {
 		return nil, err
 	}
 	if agent, channel, err = workerChannelAsked(c); err != nil {

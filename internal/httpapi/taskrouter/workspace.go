@@ -8,8 +8,10 @@ import (
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // Routes returns the calls of the TaskRouter API.
@@ -18,7 +20,7 @@ func Routes() []rest.Route {
 }
 
 func workspaceRoutes() []rest.Route {
-	offline := desk.ActivityOf(desk.PresenceOffline).SID
+	offline := routing.ActivityOf(desk.PresenceOffline).SID
 	return []rest.Route{
 		rest.Get("/v1/Workspaces", rest.Everyone).Says("Lists the workspaces: there is one.").With("FriendlyName").
 			Lists("workspaces", taskmodel.TaskrouterV1Workspace{}).By(listWorkspaces),
@@ -65,10 +67,10 @@ func workspaceRoutes() []rest.Route {
 	}
 }
 
-func renderWorkspace(c *rest.Call, a desk.Account) rest.Whole[taskmodel.TaskrouterV1Workspace] {
-	standard, timedOut := desk.ActivityOf(desk.PresenceOffline), desk.ActivityOf(desk.PresenceOffline)
+func renderWorkspace(c *rest.Call, a access.Account) rest.Whole[taskmodel.TaskrouterV1Workspace] {
+	standard, timedOut := routing.ActivityOf(desk.PresenceOffline), routing.ActivityOf(desk.PresenceOffline)
 	callback := a.Workspace.EventCallbackURL // the URL may contain a secret
-	if c.Caller.Key.Role != desk.KeyService {
+	if c.Caller.Key.Role != access.KeyService {
 		callback = ""
 	}
 	base := c.WorkspaceURL()
@@ -84,11 +86,11 @@ func renderWorkspace(c *rest.Call, a desk.Account) rest.Whole[taskmodel.Taskrout
 }
 
 func listWorkspaces(c *rest.Call) (any, error) {
-	workspaces := []desk.Account{c.Account}
+	workspaces := []access.Account{c.Account}
 	if named := c.Form.Get("FriendlyName"); named != "" && named != c.Account.Workspace.FriendlyName {
 		workspaces = nil
 	}
-	return rest.Some(c, workspaces, func(a desk.Account) any { return renderWorkspace(c, a) })
+	return rest.Some(c, workspaces, func(a access.Account) any { return renderWorkspace(c, a) })
 }
 
 func fetchWorkspace(c *rest.Call) (any, error) {
@@ -108,7 +110,7 @@ func updateWorkspace(c *rest.Call) (any, error) {
 			return nil, c.Wrong("EventCallbackUrl", "EventCallbackUrl: %s", err)
 		}
 	}
-	account, err := desk.SetWorkspace(c.Changing, c.Desk, func(w *desk.Workspace) {
+	account, err := access.SetWorkspace(c.Changing, c.Desk, func(w *access.Workspace) {
 		if callback != nil {
 			w.EventCallbackURL = *callback
 		}
@@ -125,7 +127,7 @@ func updateWorkspace(c *rest.Call) (any, error) {
 	return renderWorkspace(c, account), nil
 }
 
-func renderActivity(c *rest.Call, a desk.Activity) rest.Whole[taskmodel.TaskrouterV1Activity] {
+func renderActivity(c *rest.Call, a routing.Activity) rest.Whole[taskmodel.TaskrouterV1Activity] {
 	return rest.All(taskmodel.TaskrouterV1Activity{
 		AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(a.SID), FriendlyName: new(a.Name), Available: new(a.Available),
 		DateCreated: rest.Date(a.CreatedAt), DateUpdated: rest.Date(a.UpdatedAt), Url: new(c.WorkspaceURL("Activities", a.SID)),
@@ -141,15 +143,15 @@ func listActivities(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	activities, err := desk.ListActivities(c.Ctx, c.Desk)
+	activities, err := routing.ListActivities(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
-	activities = slices.DeleteFunc(activities, func(a desk.Activity) bool {
+	activities = slices.DeleteFunc(activities, func(a routing.Activity) bool {
 		named := c.Form.Get("FriendlyName")
 		return (named != "" && a.Name != named) || (c.Form.Get("Available") != "" && a.Available != available)
 	})
-	return rest.Some(c, activities, func(a desk.Activity) any { return renderActivity(c, a) })
+	return rest.Some(c, activities, func(a routing.Activity) any { return renderActivity(c, a) })
 }
 
 func createActivity(c *rest.Call) (any, error) {
@@ -164,7 +166,7 @@ func createActivity(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	added, err := desk.AddActivity(c.Changing, c.Desk, name, available)
+	added, err := routing.AddActivity(c.Changing, c.Desk, name, available)
 	if err != nil {
 		return repeatedActivity(c, err, name, available)
 	}
@@ -176,7 +178,7 @@ func repeatedActivity(c *rest.Call, err error, name string, available bool) (any
 	if !isRepeat(c, err) {
 		return nil, err
 	}
-	activities, other := desk.ListActivities(c.Ctx, c.Desk)
+	activities, other := routing.ListActivities(c.Ctx, c.Desk)
 	for _, a := range activities {
 		if a.Name == name && a.Available == available {
 			return renderActivity(c, a), nil
@@ -189,21 +191,21 @@ func repeatedActivity(c *rest.Call, err error, name string, available bool) (any
 }
 
 // activityAsked returns the activity that the path names.
-func activityAsked(c *rest.Call) (desk.Activity, error) {
+func activityAsked(c *rest.Call) (routing.Activity, error) {
 	if err := checkWorkspace(c); err != nil {
-		return desk.Activity{}, err
+		return routing.Activity{}, err
 	}
 	given := c.Request.PathValue("activity")
-	activities, err := desk.ListActivities(c.Ctx, c.Desk)
+	activities, err := routing.ListActivities(c.Ctx, c.Desk)
 	for _, a := range activities {
 		if rest.SameDigits(given, a.SID) {
 			return a, err
 		}
 	}
 	if err != nil {
-		return desk.Activity{}, err
+		return routing.Activity{}, err
 	}
-	return desk.Activity{}, c.Lost("activity", given)
+	return routing.Activity{}, c.Lost("activity", given)
 }
 
 // activityGiven reads the SID of an existing activity; "" if the field is empty.
@@ -212,8 +214,8 @@ func activityGiven(c *rest.Call, field string) (string, error) {
 	if err != nil || sid == "" {
 		return "", err
 	}
-	activities, err := desk.ListActivities(c.Ctx, c.Desk)
-	if err == nil && !slices.ContainsFunc(activities, func(a desk.Activity) bool { return a.SID == sid }) {
+	activities, err := routing.ListActivities(c.Ctx, c.Desk)
+	if err == nil && !slices.ContainsFunc(activities, func(a routing.Activity) bool { return a.SID == sid }) {
 		return "", c.Wrong(field, "There is no activity %s: see the list of activities", sid)
 	}
 	return sid, err
@@ -233,7 +235,7 @@ func updateActivity(c *rest.Call) (any, error) {
 		return nil, err
 	}
 	if name := c.Optional("FriendlyName"); name != nil && *name != found.Name {
-		if found, err = desk.RenameActivity(c.Changing, c.Desk, found.SID, *name); err != nil {
+		if found, err = routing.RenameActivity(c.Changing, c.Desk, found.SID, *name); err != nil {
 			return nil, err
 		}
 	}
@@ -245,7 +247,7 @@ func removeActivity(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, inUse(c, desk.RemoveActivity(c.Changing, c.Desk, found.SID))
+	return nil, inUse(c, routing.RemoveActivity(c.Changing, c.Desk, found.SID))
 }
 
 // inUse turns the refusal to remove a record that is in use into a conflict.
@@ -290,8 +292,8 @@ func fetchTaskChannel(c *rest.Call) (any, error) {
 	return nil, c.Lost("task channel", given)
 }
 
-func renderWorkflow(c *rest.Call, reservationTimeout int) func(desk.Workflow) rest.Whole[taskmodel.TaskrouterV1Workflow] {
-	return func(w desk.Workflow) rest.Whole[taskmodel.TaskrouterV1Workflow] {
+func renderWorkflow(c *rest.Call, reservationTimeout int) func(routing.Workflow) rest.Whole[taskmodel.TaskrouterV1Workflow] {
+	return func(w routing.Workflow) rest.Whole[taskmodel.TaskrouterV1Workflow] {
 		base := c.WorkspaceURL("Workflows", w.SID)
 		return rest.All(taskmodel.TaskrouterV1Workflow{
 			AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(w.SID), FriendlyName: new(w.FriendlyName),
@@ -310,35 +312,35 @@ func listWorkflows(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	workflows, err := desk.ListWorkflows(c.Ctx, c.Desk)
+	workflows, err := routing.ListWorkflows(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
 	if named := c.Form.Get("FriendlyName"); named != "" {
-		workflows = slices.DeleteFunc(workflows, func(w desk.Workflow) bool { return w.FriendlyName != named })
+		workflows = slices.DeleteFunc(workflows, func(w routing.Workflow) bool { return w.FriendlyName != named })
 	}
 	return rest.Some(c, workflows, renderWorkflow(c, settings.ReservationTimeout))
 }
 
 // workflowFound returns the workflow that the path names.
-func workflowFound(c *rest.Call) (desk.Workflow, error) {
+func workflowFound(c *rest.Call) (routing.Workflow, error) {
 	if err := checkWorkspace(c); err != nil {
-		return desk.Workflow{}, err
+		return routing.Workflow{}, err
 	}
 	given := c.Request.PathValue("workflow")
-	workflows, err := desk.ListWorkflows(c.Ctx, c.Desk)
+	workflows, err := routing.ListWorkflows(c.Ctx, c.Desk)
 	for _, w := range workflows {
 		if rest.SameDigits(given, w.SID) {
 			return w, err
 		}
 	}
 	if err != nil {
-		return desk.Workflow{}, err
+		return routing.Workflow{}, err
 	}
-	return desk.Workflow{}, c.Lost("workflow", given)
+	return routing.Workflow{}, c.Lost("workflow", given)
 }
 
-func answerWorkflow(c *rest.Call, w desk.Workflow) (any, error) {
+func answerWorkflow(c *rest.Call, w routing.Workflow) (any, error) {
 	settings, err := desk.ReadSettings(c.Ctx, c.Desk)
 	return renderWorkflow(c, settings.ReservationTimeout)(w), err
 }
@@ -380,13 +382,13 @@ func createWorkflow(c *rest.Call) (any, error) {
 	if err := reservationTimeout(c); err != nil {
 		return nil, err
 	}
-	saved, err := desk.SaveWorkflow(c.Changing, c.Desk, desk.Workflow{FriendlyName: name, Configuration: configuration})
+	saved, err := routing.SaveWorkflow(c.Changing, c.Desk, routing.Workflow{FriendlyName: name, Configuration: configuration})
 	if err != nil && isRepeat(c, err) {
-		workflows, other := desk.ListWorkflows(c.Ctx, c.Desk)
+		workflows, other := routing.ListWorkflows(c.Ctx, c.Desk)
 		if other != nil {
 			return nil, other
 		}
-		at := slices.IndexFunc(workflows, func(w desk.Workflow) bool { return w.FriendlyName == name && w.Configuration == configuration })
+		at := slices.IndexFunc(workflows, func(w routing.Workflow) bool { return w.FriendlyName == name && w.Configuration == configuration })
 		if at >= 0 {
 			return answerWorkflow(c, workflows[at])
 		}
@@ -411,7 +413,7 @@ func updateWorkflow(c *rest.Call) (any, error) {
 	if configuration := c.Optional("Configuration"); configuration != nil {
 		found.Configuration = *configuration
 	}
-	if found, err = desk.SaveWorkflow(c.Changing, c.Desk, found); err != nil {
+	if found, err = routing.SaveWorkflow(c.Changing, c.Desk, found); err != nil {
 		return nil, err
 	}
 	return answerWorkflow(c, found)
@@ -422,5 +424,5 @@ func removeWorkflow(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, inUse(c, desk.RemoveWorkflow(c.Changing, c.Desk, found.SID))
+	return nil, inUse(c, routing.RemoveWorkflow(c.Changing, c.Desk, found.SID))
 }

@@ -9,13 +9,14 @@ import (
 	taskmodel "github.com/twilio/twilio-go/rest/taskrouter/v1"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // Model returns a task in the form of TaskRouter.
-func Model(c *rest.Call, task desk.Task) (taskmodel.TaskrouterV1Task, error) {
-	labels, err := desk.LabelsFor(c.Ctx, c.Desk, task.Queue, task.Conversation)
+func Model(c *rest.Call, task records.Task) (taskmodel.TaskrouterV1Task, error) {
+	labels, err := routing.LabelsFor(c.Ctx, c.Desk, task.Queue, task.Conversation)
 	if err != nil {
 		return taskmodel.TaskrouterV1Task{}, err
 	}
@@ -23,7 +24,7 @@ func Model(c *rest.Call, task desk.Task) (taskmodel.TaskrouterV1Task, error) {
 }
 
 // Labeled returns a task in the form of TaskRouter, with labels that are known already.
-func Labeled(c *rest.Call, task desk.Task, labels desk.Labels) (taskmodel.TaskrouterV1Task, error) {
+func Labeled(c *rest.Call, task records.Task, labels routing.Labels) (taskmodel.TaskrouterV1Task, error) {
 	attributes := []byte("{}")
 	if len(task.Attributes) > 0 {
 		var err error
@@ -52,7 +53,7 @@ func Labeled(c *rest.Call, task desk.Task, labels desk.Labels) (taskmodel.Taskro
 }
 
 // UpdatedAt returns the time of the task's last change.
-func UpdatedAt(task desk.Task) time.Time {
+func UpdatedAt(task records.Task) time.Time {
 	latest := task.CreatedAt
 	times := []time.Time{task.AssignedAt, task.WrappingAt, task.CompletedAt, task.CanceledAt}
 	if task.Reservation != nil {

@@ -6,8 +6,10 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // Opening is a conversation that is about to start.
@@ -48,7 +50,7 @@ func Route(c *rest.Call, queueSID, workflowSID string, attributes conversation.A
 		queue, err := QueueOf(c, "queue_sid", queueSID)
 		return queue, 0, err
 	}
-	route, err := desk.FindRoute(c.Ctx, c.Desk, workflowSID, desk.DecodeAttributes(attributes))
+	route, err := routing.FindRoute(c.Ctx, c.Desk, workflowSID, records.DecodeAttributes(attributes))
 	return route.Queue, route.Priority, err
 }
 
@@ -57,7 +59,7 @@ func AgentOf(c *rest.Call, field, given string) (string, error) {
 	if !rest.IsSID(conversation.PrefixAgent, given) {
 		return "", c.NoSID(field, conversation.PrefixAgent)
 	}
-	return desk.AgentNameOf(c.Ctx, c.Desk, conversation.PrefixAgent+strings.ToLower(given[2:]))
+	return people.AgentNameOf(c.Ctx, c.Desk, conversation.PrefixAgent+strings.ToLower(given[2:]))
 }
 
 // QueueOf returns the name of the queue whose SID the parameter holds.
@@ -65,13 +67,13 @@ func QueueOf(c *rest.Call, field, given string) (string, error) {
 	if !rest.IsSID(conversation.PrefixQueue, given) {
 		return "", c.NoSID(field, conversation.PrefixQueue)
 	}
-	return desk.QueueNameOf(c.Ctx, c.Desk, conversation.PrefixQueue+strings.ToLower(given[2:]))
+	return routing.QueueNameOf(c.Ctx, c.Desk, conversation.PrefixQueue+strings.ToLower(given[2:]))
 }
 
 // workflowThere refuses the SID of a workflow that does not exist.
 func workflowThere(c *rest.Call, given string) error {
-	workflows, err := desk.ListWorkflows(c.Ctx, c.Desk)
-	if err == nil && !slices.ContainsFunc(workflows, func(w desk.Workflow) bool { return rest.SameDigits(given, w.SID) }) {
+	workflows, err := routing.ListWorkflows(c.Ctx, c.Desk)
+	if err == nil && !slices.ContainsFunc(workflows, func(w routing.Workflow) bool { return rest.SameDigits(given, w.SID) }) {
 		return c.Lost("workflow", given)
 	}
 	return err
@@ -93,13 +95,13 @@ func CustomerOf(attributes conversation.Attributes) conversation.Customer {
 
 // Start starts a conversation, and waits until it has begun. It checks and stores the details before: an agent may
 // already have to answer a conversation that has begun.
-func Start(c *rest.Call, o Opening, details desk.Details) error {
+func Start(c *rest.Call, o Opening, details records.Details) error {
 	sid := o.Start.Conversation
 	details.Workflow = o.Workflow
 	if c.Token() != "" {
 		details.StartedBy = c.Derived("", "start").String()
 	}
-	if _, err := desk.SetDetails(c.Ctx, c.Desk, sid, AddTo(details)); err != nil {
+	if _, err := records.SetDetails(c.Ctx, c.Desk, sid, AddTo(details)); err != nil {
 		return err
 	}
 	if _, err := c.Conversations.Start(c.Ctx, o.Start); err != nil {
@@ -126,7 +128,7 @@ func startedBefore(c *rest.Call, refused error, sid, request string) (bool, erro
 	if !coded || refusal.Details.Field != "conversation" {
 		return false, refused
 	}
-	details, err := desk.ReadDetails(c.Ctx, c.Desk, sid)
+	details, err := records.ReadDetails(c.Ctx, c.Desk, sid)
 	if err != nil {
 		return false, err
 	}
@@ -138,8 +140,8 @@ func startedBefore(c *rest.Call, refused error, sid, request string) (bool, erro
 
 // AddTo returns a function that adds the given details to those that are stored for a conversation. Empty ones change
 // nothing.
-func AddTo(given desk.Details) func(*desk.Details) {
-	return func(d *desk.Details) {
+func AddTo(given records.Details) func(*records.Details) {
+	return func(d *records.Details) {
 		for into, value := range map[*string]string{&d.Workflow: given.Workflow, &d.ContextSID: given.ContextSID, &d.WebhookTTID: given.WebhookTTID} {
 			if value != "" {
 				*into = value

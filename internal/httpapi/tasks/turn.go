@@ -5,9 +5,9 @@ import (
 	"slices"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // Claim claims the conversation's waiting task for the agent. With only set, it claims no other task than the one with
@@ -47,8 +47,8 @@ func NoClaim(c *rest.Call, agent string, err error) error {
 
 // OfAgent returns a task that an agent has or is offered. The desk's record is enough for a command if it shows
 // the agent: the conversation itself checks later changes.
-func OfAgent(c *rest.Call, sid string) (desk.Task, error) {
-	task, err := desk.FindTask(c.Ctx, c.Desk, sid)
+func OfAgent(c *rest.Call, sid string) (records.Task, error) {
+	task, err := records.FindTask(c.Ctx, c.Desk, sid)
 	if err == nil && task.Agent != "" && task.Reservation != nil {
 		return task, nil
 	}
@@ -74,7 +74,7 @@ func OfAgent(c *rest.Call, sid string) (desk.Task, error) {
 }
 
 // Finish ends an agent's turn. With complete set, it also completes the wrap-up.
-func Finish(c *rest.Call, task desk.Task, complete bool, disposition string) (conversation.Outcome, error) {
+func Finish(c *rest.Call, task records.Task, complete bool, disposition string) (conversation.Outcome, error) {
 	if err := c.ActAs(task.Agent); err != nil {
 		return conversation.Outcome{}, err
 	}
@@ -105,7 +105,7 @@ func Finish(c *rest.Call, task desk.Task, complete bool, disposition string) (co
 
 // MayChange refuses an agent who does not have the conversation.
 func MayChange(c *rest.Call, v *rest.View) error {
-	if own := c.Caller.Agent(); own != "" && !slices.ContainsFunc(v.Tasks, func(t desk.Task) bool {
+	if own := c.Caller.Agent(); own != "" && !slices.ContainsFunc(v.Tasks, func(t records.Task) bool {
 		return t.Agent == own && t.Status == conversation.TaskAssigned
 	}) {
 		return rest.Forbid("%s doesn't have this conversation, so this key may neither change nor end it", own)
@@ -118,13 +118,13 @@ func Close(c *rest.Call, v *rest.View, wrapups bool) error {
 	if err := MayChange(c, v); err != nil {
 		return err
 	}
-	if own := c.Caller.Agent(); own != "" && wrapups && slices.ContainsFunc(v.Tasks, func(t desk.Task) bool {
+	if own := c.Caller.Agent(); own != "" && wrapups && slices.ContainsFunc(v.Tasks, func(t records.Task) bool {
 		return t.Agent != own && t.Status == conversation.TaskWrapping
 	}) {
 		return rest.Forbid("This key acts as %s only, and others still wrap up the conversation: close it without Routing", own)
 	}
 	if v.Draft {
-		return desk.CloseDraft(c.Ctx, c.Desk, v.SID)
+		return records.CloseDraft(c.Ctx, c.Desk, v.SID)
 	}
 	if v.Status == conversation.ConversationActive {
 		if _, err := c.Send(v.SID, conversation.CloseCommand{Meta: c.Command("close")}); err != nil {

@@ -18,8 +18,11 @@ import (
 	"github.com/twilio/twilio-go/client"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/desktest"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // environment is a desk with its clock, and the log of its senders.
@@ -48,10 +51,10 @@ func (h *environment) now() time.Time          { return time.Unix(0, h.clock.Loa
 func (h *environment) advance(d time.Duration) { h.clock.Add(int64(d)) }
 
 // callback sets the URL that receives the events from now on.
-func (h *environment) callback(to string) desk.Account {
+func (h *environment) callback(to string) access.Account {
 	h.t.Helper()
-	require.NoError(h.t, desk.QueueWebhooks(h.ctx(), h.Desk, func() {}))
-	account, err := desk.SetWorkspace(h.ctx(), h.Desk, func(w *desk.Workspace) { w.EventCallbackURL = to })
+	require.NoError(h.t, outbox.QueueWebhooks(h.ctx(), h.Desk, func() {}))
+	account, err := access.SetWorkspace(h.ctx(), h.Desk, func(w *access.Workspace) { w.EventCallbackURL = to })
 	require.NoError(h.t, err)
 	return account
 }
@@ -80,7 +83,7 @@ func (h *environment) send(change ...func(*Options)) (stop func()) {
 
 func (h *environment) pending() int {
 	h.t.Helper()
-	count, _, err := desk.PendingWebhooks(h.ctx(), h.Desk)
+	count, _, err := outbox.PendingWebhooks(h.ctx(), h.Desk)
 	require.NoError(h.t, err)
 	return count
 }
@@ -132,7 +135,7 @@ func newReceiver(t *testing.T, h *environment, answer func(r *http.Request) int)
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		account, err := desk.ReadAccount(r.Context(), h.Desk)
+		account, err := access.ReadAccount(r.Context(), h.Desk)
 		if err != nil {
 			return // the sender has ended the request
 		}
@@ -140,7 +143,7 @@ func newReceiver(t *testing.T, h *environment, answer func(r *http.Request) int)
 		for key := range r.PostForm {
 			params[key] = r.PostForm.Get(key)
 		}
-		current, _ := desk.Signing(h.Desk, account)
+		current, _ := access.Signing(h.Desk, account)
 		validator := client.NewRequestValidator(current)
 		n := notice{Values: r.PostForm, header: r.Header, signed: validator.Validate(rec.URL+r.RequestURI, params, r.Header.Get("X-Twilio-Signature"))}
 		rec.mutex.Lock()
@@ -195,13 +198,13 @@ func (th *thread) do(c conversation.Command) *thread {
 	require.NoError(h.t, err)
 	var facts *conversation.Facts
 	if query != nil {
-		v, err := desk.ReadFacts(h.ctx(), h.Desk, *query)
+		v, err := routing.ReadFacts(h.ctx(), h.Desk, *query)
 		require.NoError(h.t, err)
 		facts = &v
 	}
 	result, err := th.state.Apply(c, facts, h.now())
 	require.NoError(h.t, err)
-	answer, err := desk.Sync(h.ctx(), h.Desk, th.state.Snapshot(result.Events, result.Notes))
+	answer, err := routing.Sync(h.ctx(), h.Desk, th.state.Snapshot(result.Events, result.Notes))
 	require.NoError(h.t, err)
 	for _, reserve := range answer.Matches {
 		th.do(reserve)

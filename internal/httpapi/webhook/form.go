@@ -10,13 +10,17 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // form returns what TaskRouter sends for the event (https://www.twilio.com/docs/taskrouter/api/event/reference).
 // All events of a kind have the same parameters, which may be empty. The statuses, the queue and the priority are
 // those at the time of the event; attributes, names and an agent's activity are the present ones.
-func (s *Sender) form(ctx context.Context, account desk.Account, e desk.LoggedEvent) (form, error) {
+func (s *Sender) form(ctx context.Context, account access.Account, e desk.LoggedEvent) (form, error) {
 	resource, sid := resourceOf(e)
 	_, what, _ := strings.Cut(string(e.Name), ".")
 	f := form{
@@ -78,9 +82,9 @@ func resourceOf(e desk.LoggedEvent) (resource, sid string) {
 }
 
 func (s *Sender) addTask(ctx context.Context, f form, e desk.LoggedEvent) error {
-	task, err := desk.FindTask(ctx, s.desk, e.Task)
+	task, err := records.FindTask(ctx, s.desk, e.Task)
 	if conversation.CodeOf(err) == conversation.CodeNoSuchTask {
-		task, err = desk.Task{Task: conversation.Task{CreatedAt: e.At}}, nil // lost by the desk; the event has most of it
+		task, err = records.Task{Task: conversation.Task{CreatedAt: e.At}}, nil // lost by the desk; the event has most of it
 	}
 	if err != nil {
 		return err
@@ -104,7 +108,7 @@ func (s *Sender) addTask(ctx context.Context, f form, e desk.LoggedEvent) error 
 
 // EndReasons returns why the task was canceled, and how it was completed, for an event at or after its end. Both
 // are "" for earlier events.
-func EndReasons(e desk.LoggedEvent, task desk.Task) (canceled, completed string) {
+func EndReasons(e desk.LoggedEvent, task records.Task) (canceled, completed string) {
 	switch e.TaskStatus {
 	case conversation.TaskCanceled:
 		return cmp.Or(task.Disposition, string(task.CanceledReason)), ""
@@ -117,23 +121,23 @@ func EndReasons(e desk.LoggedEvent, task desk.Task) (canceled, completed string)
 
 // addLabels adds the queue that the task was in, and the workflow that routed it.
 func (s *Sender) addLabels(ctx context.Context, f form, e desk.LoggedEvent) error {
-	labels, err := desk.LabelsFor(ctx, s.desk, e.Queue, e.Conversation)
+	labels, err := routing.LabelsFor(ctx, s.desk, e.Queue, e.Conversation)
 	f["TaskQueueSid"], f["TaskQueueName"] = conversation.QueueSID(e.Queue), labels.Queue
 	f["WorkflowSid"], f["WorkflowName"] = labels.Workflow, labels.WorkflowName
 	return err
 }
 
 func (s *Sender) addQueue(ctx context.Context, f form, e desk.LoggedEvent) error {
-	labels, err := desk.LabelsFor(ctx, s.desk, e.Queue, "")
+	labels, err := routing.LabelsFor(ctx, s.desk, e.Queue, "")
 	f["TaskQueueSid"], f["TaskQueueName"] = conversation.QueueSID(e.Queue), labels.Queue
 	return err
 }
 
 // addWorker adds the agent. For an agent who was removed it uses what the event contains.
 func (s *Sender) addWorker(ctx context.Context, f form, e desk.LoggedEvent) error {
-	agent, err := desk.FindAgent(ctx, s.desk, e.Agent)
+	agent, err := people.FindAgent(ctx, s.desk, e.Agent)
 	if conversation.CodeOf(err) == conversation.CodeUnknownAgent {
-		agent, err = desk.Agent{FriendlyName: e.Agent, Attributes: json.RawMessage("{}")}, nil
+		agent, err = people.Agent{FriendlyName: e.Agent, Attributes: json.RawMessage("{}")}, nil
 	}
 	if err != nil {
 		return err
@@ -152,19 +156,19 @@ func (s *Sender) addWorker(ctx context.Context, f form, e desk.LoggedEvent) erro
 }
 
 // activity returns the activity with that name. The SID is empty if the activity no longer exists.
-func (s *Sender) activity(ctx context.Context, name string) (desk.Activity, error) {
-	activities, err := desk.ListActivities(ctx, s.desk)
-	if at := slices.IndexFunc(activities, func(a desk.Activity) bool { return a.Name == name }); at >= 0 {
+func (s *Sender) activity(ctx context.Context, name string) (routing.Activity, error) {
+	activities, err := routing.ListActivities(ctx, s.desk)
+	if at := slices.IndexFunc(activities, func(a routing.Activity) bool { return a.Name == name }); at >= 0 {
 		return activities[at], err
 	}
-	return desk.Activity{Name: name}, err
+	return routing.Activity{Name: name}, err
 }
 
 // addTransfer adds the transfer in TaskRouter's terms, with its status at the time of the event.
 func (s *Sender) addTransfer(ctx context.Context, f form, e desk.LoggedEvent) error {
-	transfer, err := desk.FindTransfer(ctx, s.desk, e.Transfer)
+	transfer, err := records.FindTransfer(ctx, s.desk, e.Transfer)
 	if conversation.CodeOf(err) != "" {
-		transfer, err = desk.Transfer{Transfer: conversation.Transfer{SID: e.Transfer, Mode: conversation.ModeCold, To: e.To}}, nil // lost by the desk
+		transfer, err = records.Transfer{Transfer: conversation.Transfer{SID: e.Transfer, Mode: conversation.ModeCold, To: e.To}}, nil // lost by the desk
 	}
 	if err != nil {
 		return err

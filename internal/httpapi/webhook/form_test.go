@@ -10,7 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // tellEverything causes every kind of event at least once, between alice of the queue support and bob.
@@ -20,18 +24,18 @@ func tellEverything(h *environment) *thread {
 		h.t.Helper()
 		require.NoError(h.t, err)
 	}
-	must(desk.CreateQueue(h.ctx(), h.Desk, desk.NewQueue{Name: "support", FriendlyName: "First line"}))
-	must(desk.AddQueue(h.ctx(), h.Desk, "closing"))
-	must(desk.RemoveQueue(h.ctx(), h.Desk, "closing"))
+	must(people.CreateQueue(h.ctx(), h.Desk, people.NewQueue{Name: "support", FriendlyName: "First line"}))
+	must(people.AddQueue(h.ctx(), h.Desk, "closing"))
+	must(people.RemoveQueue(h.ctx(), h.Desk, "closing"))
 	for _, name := range []string{"alice", "bob", "zoe"} {
-		must(desk.AddAgent(h.ctx(), h.Desk, desk.NewAgent{Name: name, FriendlyName: strings.ToUpper(name[:1]) + name[1:], Presence: desk.PresenceAvailable}))
+		must(people.AddAgent(h.ctx(), h.Desk, people.NewAgent{Name: name, FriendlyName: strings.ToUpper(name[:1]) + name[1:], Presence: desk.PresenceAvailable}))
 	}
-	must(desk.AddMember(h.ctx(), h.Desk, "support", "alice"))
-	must(desk.SetCapacity(h.ctx(), h.Desk, "zoe", conversation.ChannelWeb, 1))
-	must(desk.SetPresence(h.ctx(), h.Desk, "zoe", desk.PresenceOffline))
-	must(desk.RemoveAgent(h.ctx(), h.Desk, "zoe"))
+	must(people.AddMember(h.ctx(), h.Desk, "support", "alice"))
+	must(people.SetCapacity(h.ctx(), h.Desk, "zoe", conversation.ChannelWeb, 1))
+	must(routing.SetPresence(h.ctx(), h.Desk, "zoe", desk.PresenceOffline))
+	must(people.RemoveAgent(h.ctx(), h.Desk, "zoe"))
 	attributes := `{"skills":["refunds"]}`
-	must(desk.UpdateAgent(h.ctx(), h.Desk, "bob", desk.AgentChange{Attributes: &attributes}))
+	must(people.UpdateAgent(h.ctx(), h.Desk, "bob", people.AgentChange{Attributes: &attributes}))
 
 	to := func(agent string) conversation.Target { return conversation.Target{Agent: agent} }
 	th := h.start("support")
@@ -43,7 +47,7 @@ func tellEverything(h *environment) *thread {
 	th.do(conversation.TransferCommand{From: "alice", To: to("bob")})
 	h.advance(2 * time.Minute)
 	th.do(conversation.ExpireCommand{})
-	must(desk.SetPresence(h.ctx(), h.Desk, "bob", desk.PresenceAvailable))
+	must(routing.SetPresence(h.ctx(), h.Desk, "bob", desk.PresenceAvailable))
 	th.do(conversation.MoveCommand{To: to("bob")})
 	th.do(conversation.MoveCommand{To: conversation.Target{Queue: "support"}})
 	th.do(conversation.MoveCommand{To: to("bob")})
@@ -78,7 +82,7 @@ func TestEveryEvent(t *testing.T) {
 	rec := newReceiver(t, h, nil)
 	account := h.callback(rec.URL + "/events?source=baton")
 	th := tellEverything(h)
-	require.NoError(t, desk.QueueWebhooks(h.ctx(), h.Desk, func() {}))
+	require.NoError(t, outbox.QueueWebhooks(h.ctx(), h.Desk, func() {}))
 	h.send()
 	eventually(t, func() bool { return h.pending() == 0 }, "everything is delivered")
 
@@ -127,7 +131,7 @@ func TestEveryEvent(t *testing.T) {
 		"TaskQueueSid": conversation.QueueSID("support"), "TaskQueueName": "First line",
 		"WorkflowSid": desk.NamedSID(desk.PrefixWorkflow, "default"), "WorkflowName": "Default",
 		"WorkerSid": conversation.AgentSID("alice"), "WorkerName": "Alice", "WorkerAttributes": "{}",
-		"WorkerActivitySid": desk.ActivityOf(desk.PresenceAvailable).SID, "WorkerActivityName": "Available",
+		"WorkerActivitySid": routing.ActivityOf(desk.PresenceAvailable).SID, "WorkerActivityName": "Available",
 		"Timestamp": "1772442090", "TimestampMs": "1772442090000",
 	})
 	require.Contains(t, accepted.Get("TaskAttributes"), `"customerName":"Crystal Minh"`)
@@ -173,23 +177,23 @@ func TestActivityOfTheEvent(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
 	rec := newReceiver(t, h, nil)
-	lunch, err := desk.AddActivity(h.ctx(), h.Desk, "Lunch", false)
+	lunch, err := routing.AddActivity(h.ctx(), h.Desk, "Lunch", false)
 	require.NoError(t, err)
-	fleeting, err := desk.AddActivity(h.ctx(), h.Desk, "Fleeting", false)
+	fleeting, err := routing.AddActivity(h.ctx(), h.Desk, "Fleeting", false)
 	require.NoError(t, err)
-	require.NoError(t, desk.AddAgent(h.ctx(), h.Desk, desk.NewAgent{Name: "alice"}))
+	require.NoError(t, people.AddAgent(h.ctx(), h.Desk, people.NewAgent{Name: "alice"}))
 	h.callback(rec.URL)
-	for _, sid := range []string{lunch.SID, fleeting.SID, desk.ActivityOf(desk.PresenceAvailable).SID} {
-		require.NoError(t, desk.UpdateAgent(h.ctx(), h.Desk, "alice", desk.AgentChange{Activity: &sid}))
+	for _, sid := range []string{lunch.SID, fleeting.SID, routing.ActivityOf(desk.PresenceAvailable).SID} {
+		require.NoError(t, people.UpdateAgent(h.ctx(), h.Desk, "alice", people.AgentChange{Activity: &sid}))
 	}
-	require.NoError(t, desk.RemoveActivity(h.ctx(), h.Desk, fleeting.SID))
-	require.NoError(t, desk.RemoveAgent(h.ctx(), h.Desk, "alice"))
+	require.NoError(t, routing.RemoveActivity(h.ctx(), h.Desk, fleeting.SID))
+	require.NoError(t, people.RemoveAgent(h.ctx(), h.Desk, "alice"))
 	h.send()
 	eventually(t, func() bool { return len(rec.notices()) == 4 }, "everything is delivered")
 	for i, expected := range []map[string]string{
 		{"WorkerActivityName": "Lunch", "WorkerActivitySid": lunch.SID},
 		{"WorkerActivityName": "Fleeting", "WorkerActivitySid": ""},
-		{"WorkerActivityName": "Available", "WorkerActivitySid": desk.ActivityOf(desk.PresenceAvailable).SID},
+		{"WorkerActivityName": "Available", "WorkerActivitySid": routing.ActivityOf(desk.PresenceAvailable).SID},
 		{"EventType": "worker.deleted", "WorkerSid": conversation.AgentSID("alice"), "WorkerName": "alice", "WorkerAttributes": "{}", "WorkerActivityName": ""},
 	} {
 		requireParameters(t, rec.notices()[i], expected)
@@ -200,14 +204,14 @@ func TestWorkflowOfTheTask(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
 	rec := newReceiver(t, h, nil)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
-	refunds, err := desk.SaveWorkflow(h.ctx(), h.Desk, desk.Workflow{
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
+	refunds, err := routing.SaveWorkflow(h.ctx(), h.Desk, routing.Workflow{
 		FriendlyName: "Refunds", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`,
 	})
 	require.NoError(t, err)
 	h.callback(rec.URL)
 	th := h.start("support")
-	_, err = desk.SetDetails(h.ctx(), h.Desk, th.state.Conversation, func(d *desk.Details) { d.Workflow = refunds.SID })
+	_, err = records.SetDetails(h.ctx(), h.Desk, th.state.Conversation, func(d *records.Details) { d.Workflow = refunds.SID })
 	require.NoError(t, err)
 	h.send()
 	eventually(t, func() bool { return len(rec.about(th)) == 2 }, "everything is delivered")

@@ -20,7 +20,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
 )
 
 // headerNext holds the signature with the next secret, while the secret is being renewed.
@@ -56,7 +56,7 @@ func newClient(o Options) *http.Client {
 // post sends the form to the account's URL. It signs the form with the current secret, and with the next one unless
 // that is empty. It returns "" after a 2xx status; otherwise a sentence that states why the delivery failed and
 // contains no secret.
-func post(ctx context.Context, client *http.Client, account desk.Account, current, next, token string, f form) (failure string) {
+func post(ctx context.Context, client *http.Client, account access.Account, current, next, token string, f form) (failure string) {
 	to := account.Workspace.EventCallbackURL
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(f.encode()))
 	if err != nil {

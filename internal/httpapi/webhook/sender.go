@@ -26,7 +26,9 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/outbox"
 )
 
 const (
@@ -98,7 +100,7 @@ func New(d *desk.Desk, o Options) *Sender {
 }
 
 // Run delivers webhooks until ctx ends, then returns ctx's error. It delivers each at least once: after an error or
-// any status but 2xx it sends the webhook again as [desk.WebhookFailed] describes. Deliveries that are
+// any status but 2xx it sends the webhook again as [outbox.WebhookFailed] describes. Deliveries that are
 // unfinished when ctx ends are abandoned, and the next sender to run repeats them. Events of one conversation,
 // agent or queue arrive in their order. A slow or failing stream does not delay the others.
 func (s *Sender) Run(ctx context.Context) error {
@@ -111,7 +113,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	queue := true
 	for {
 		if queue {
-			if err := desk.QueueWebhooks(ctx, s.desk, s.moves); err != nil && ctx.Err() == nil {
+			if err := outbox.QueueWebhooks(ctx, s.desk, s.moves); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "webhooks not queued, retrying", "error", err)
 			}
 		}
@@ -136,11 +138,11 @@ func (s *Sender) start(ctx context.Context, underWay *sync.WaitGroup) error {
 	if room == 0 {
 		return nil
 	}
-	due, err := desk.TakeWebhooks(ctx, s.desk, room, s.timeout+beyondTimeout)
+	due, err := outbox.TakeWebhooks(ctx, s.desk, room, s.timeout+beyondTimeout)
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	account, err := desk.ReadAccount(ctx, s.desk)
+	account, err := access.ReadAccount(ctx, s.desk)
 	if err != nil {
 		return err
 	}
@@ -162,7 +164,7 @@ func (s *Sender) start(ctx context.Context, underWay *sync.WaitGroup) error {
 }
 
 // startSpan begins the trace of a delivery. It is a trace of its own, because the event may be days old.
-func startSpan(ctx context.Context, w desk.Webhook) (context.Context, trace.Span) {
+func startSpan(ctx context.Context, w outbox.Webhook) (context.Context, trace.Span) {
 	return otel.Tracer("github.com/baton-transfers/baton/internal/httpapi/webhook").Start(ctx, "Webhook:"+string(w.Event.Name), //nolint:spancheck // the caller ends it
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 			attribute.String("baton.event", w.Event.SID()), attribute.String("baton.conversation", w.Event.Conversation),
@@ -172,7 +174,7 @@ func startSpan(ctx context.Context, w desk.Webhook) (context.Context, trace.Span
 
 // deliver sends the webhook and records the result. It records it even after ctx ends, so that a delivered webhook
 // is not sent again.
-func (s *Sender) deliver(ctx context.Context, account desk.Account, w desk.Webhook) {
+func (s *Sender) deliver(ctx context.Context, account access.Account, w outbox.Webhook) {
 	began := time.Now()
 	ctx, span := startSpan(ctx, w)
 	defer span.End()
@@ -185,13 +187,13 @@ func (s *Sender) deliver(ctx context.Context, account desk.Account, w desk.Webho
 	ctx = context.WithoutCancel(ctx)
 	if failure == "" {
 		s.observe("delivered", took)
-		if err := desk.WebhookDelivered(ctx, s.desk, w.Position); err != nil {
+		if err := outbox.WebhookDelivered(ctx, s.desk, w.Position); err != nil {
 			log.ErrorContext(ctx, "delivered webhook not recorded, it will be sent again", "error", err)
 		}
 		return
 	}
 	span.SetStatus(codes.Error, failure)
-	dead, err := desk.WebhookFailed(ctx, s.desk, w.Position, failure)
+	dead, err := outbox.WebhookFailed(ctx, s.desk, w.Position, failure)
 	s.observe(map[bool]string{false: "failed", true: "dead"}[dead], took)
 	switch {
 	case err != nil:
@@ -204,7 +206,7 @@ func (s *Sender) deliver(ctx context.Context, account desk.Account, w desk.Webho
 }
 
 // send delivers the event. It returns why that failed, or "".
-func (s *Sender) send(ctx context.Context, account desk.Account, e desk.LoggedEvent) (failure string) {
+func (s *Sender) send(ctx context.Context, account access.Account, e desk.LoggedEvent) (failure string) {
 	f, err := s.form(ctx, account, e)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -214,6 +216,6 @@ func (s *Sender) send(ctx context.Context, account desk.Account, e desk.LoggedEv
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	current, next := desk.Signing(s.desk, account)
+	current, next := access.Signing(s.desk, account)
 	return post(ctx, s.client, account, current, next, e.SID(), f)
 }

@@ -18,7 +18,10 @@ import (
 	"github.com/twilio/twilio-go/client"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/people"
 )
 
 // of reports whether the request is about the conversation.
@@ -27,7 +30,7 @@ func of(r *http.Request, th *thread) bool { return th.state.Task(r.PostForm.Get(
 func TestOrderOutlivesAFailure(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	var failures atomic.Int32
 	rec := newReceiver(t, h, func(*http.Request) int {
 		if failures.Add(1) <= 3 {
@@ -53,7 +56,7 @@ func TestOrderOutlivesAFailure(t *testing.T) {
 func TestSlowReceiverDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	slow := &thread{h: h}
 	answered := make(chan struct{})
 	rec := newReceiver(t, h, func(r *http.Request) int {
@@ -79,7 +82,7 @@ func TestSlowReceiverDelaysNoOther(t *testing.T) {
 func TestNextEventWaitsForNoTick(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	rec := newReceiver(t, h, nil)
 	h.callback(rec.URL)
 	th := h.start("support").do(conversation.CloseCommand{})
@@ -90,7 +93,7 @@ func TestNextEventWaitsForNoTick(t *testing.T) {
 func TestReceiverDownAndBack(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	rec := newReceiver(t, h, nil)
 	down := httptest.NewServer(http.NotFoundHandler())
 	down.Close()
@@ -110,7 +113,7 @@ func TestReceiverDownAndBack(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	rec := newReceiver(t, h, func(r *http.Request) int {
 		<-r.Context().Done() // until the sender closes the connection
 		return http.StatusOK
@@ -125,7 +128,7 @@ func TestTimeout(t *testing.T) {
 func TestEndlessAnswer(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
 			_, _ = w.Write([]byte(strings.Repeat("thanks ", 1000)))
@@ -134,7 +137,7 @@ func TestEndlessAnswer(t *testing.T) {
 	t.Cleanup(endless.Close)
 	h.callback(endless.URL)
 	h.start("support")
-	require.NoError(t, desk.QueueWebhooks(h.ctx(), h.Desk, func() {}))
+	require.NoError(t, outbox.QueueWebhooks(h.ctx(), h.Desk, func() {}))
 	h.send()
 	eventually(t, func() bool { return h.pending() == 0 }, "its status is what counts")
 }
@@ -142,7 +145,7 @@ func TestEndlessAnswer(t *testing.T) {
 func TestSenderThatEndsLeavesTheRest(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	var hangs atomic.Bool
 	hangs.Store(true)
 	rec := newReceiver(t, h, func(r *http.Request) int {
@@ -169,7 +172,7 @@ func TestSenderThatEndsLeavesTheRest(t *testing.T) {
 func TestGivenUpAndDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	var broken atomic.Bool
 	broken.Store(true)
 	rec := newReceiver(t, h, func(r *http.Request) int {
@@ -186,13 +189,13 @@ func TestGivenUpAndDeliveredAgain(t *testing.T) {
 	eventually(t, func() bool { return h.pending() == 0 }, "it is given up, and the next is delivered")
 	require.Contains(t, h.log.String(), "given up")
 	require.Equal(t, []string{"task.created", "task.created", "task-queue.entered"}, rec.about(th))
-	dead, err := desk.DeadWebhooks(h.ctx(), h.Desk, desk.Page{})
+	dead, err := outbox.DeadWebhooks(h.ctx(), h.Desk, desk.Page{})
 	require.NoError(t, err)
 	require.Len(t, dead.Entries, 1)
 	require.Equal(t, "the receiver answered 500 Internal Server Error", dead.Entries[0].Failure)
 
 	broken.Store(false)
-	revived, err := desk.RedeliverWebhooks(h.ctx(), h.Desk, dead.Entries[0].Position)
+	revived, err := outbox.RedeliverWebhooks(h.ctx(), h.Desk, dead.Entries[0].Position)
 	require.NoError(t, err)
 	require.Equal(t, 1, revived)
 	eventually(t, func() bool { return len(rec.about(th)) == 4 && h.pending() == 0 }, "it is delivered after all")
@@ -213,7 +216,7 @@ func TestRedirects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newEnvironment(t)
-			require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+			require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 			rec := newReceiver(t, h, nil)
 			entrance := httptest.NewServer(http.RedirectHandler(rec.URL, test.status))
 			t.Cleanup(entrance.Close)
@@ -231,7 +234,7 @@ func TestRedirects(t *testing.T) {
 	t.Run("one that never ends", func(t *testing.T) {
 		t.Parallel()
 		h := newEnvironment(t)
-		require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+		require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 		carousel := httptest.NewServer(http.RedirectHandler("/", http.StatusTemporaryRedirect))
 		t.Cleanup(carousel.Close)
 		h.callback(carousel.URL)
@@ -244,7 +247,7 @@ func TestRedirects(t *testing.T) {
 func TestPrivateAddress(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	rec := newReceiver(t, h, nil)
 	named, err := url.Parse(rec.URL)
 	require.NoError(t, err)
@@ -269,7 +272,7 @@ func TestPrivateAddress(t *testing.T) {
 func TestRedirectToPrivateAddress(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	entrance := httptest.NewServer(http.RedirectHandler("http://169.254.169.254/latest/meta-data", http.StatusTemporaryRedirect))
 	t.Cleanup(entrance.Close)
 	h.callback(entrance.URL)
@@ -285,7 +288,7 @@ func TestNoProxy(t *testing.T) {
 	t.Cleanup(proxy.Close)
 	t.Setenv("HTTP_PROXY", proxy.URL)
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	h.callback("http://192.0.2.1/events")
 	h.start("support")
 	h.send()
@@ -354,7 +357,7 @@ func TestFailures(t *testing.T) {
 func TestSecretOfItsOwn(t *testing.T) {
 	t.Parallel()
 	h := newEnvironment(t)
-	require.NoError(t, desk.AddQueue(h.ctx(), h.Desk, "support"))
+	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
 	rec := newReceiver(t, h, nil)
 	account := h.callback(rec.URL)
 	h.send()
@@ -380,7 +383,7 @@ func TestSecretOfItsOwn(t *testing.T) {
 	require.True(t, current(account.AuthToken))
 	require.False(t, next(account.AuthToken))
 
-	_, secret, err := desk.RenewWebhookSecret(h.ctx(), h.Desk, time.Hour)
+	_, secret, err := access.RenewWebhookSecret(h.ctx(), h.Desk, time.Hour)
 	require.NoError(t, err)
 	current, next = delivered()
 	require.True(t, current(account.AuthToken), "what receivers have")

@@ -11,14 +11,16 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/web/site"
 	"github.com/baton-transfers/baton/internal/web/words"
 )
 
 // agentsPage is the data of the page /admin/agents.
 type agentsPage struct {
-	Agents []desk.Agent
+	Agents []people.Agent
 	// Names are the display names of queues.
 	Names desk.Names
 	// Form adds an agent.
@@ -29,15 +31,15 @@ type agentsPage struct {
 func (agentsPage) Roles() []desk.Role { return desk.Roles() }
 
 // Skills returns the agent's skills, separated by commas.
-func (agentsPage) Skills(a desk.Agent) string { return skillsOf(a.Attributes) }
+func (agentsPage) Skills(a people.Agent) string { return skillsOf(a.Attributes) }
 
 func showAgents(v *site.Visit) error { return agentList(v, http.StatusOK, edit{}) }
 
 func agentList(v *site.Visit, status int, e edit) error {
 	if e.fields == nil {
-		e.fields = url.Values{"role": {string(desk.RoleAgent)}, "capacity": {strconv.Itoa(desk.DefaultCapacity)}}
+		e.fields = url.Values{"role": {string(desk.RoleAgent)}, "capacity": {strconv.Itoa(people.DefaultCapacity)}}
 	}
-	agents, err := desk.ListAgents(v.Ctx, v.Desk)
+	agents, err := people.ListAgents(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
@@ -50,7 +52,7 @@ func agentList(v *site.Visit, status int, e edit) error {
 
 func addAgent(v *site.Visit) error {
 	e := typed(v)
-	added := desk.NewAgent{
+	added := people.NewAgent{
 		Name: strings.TrimSpace(e.Value("name")), FriendlyName: strings.TrimSpace(e.Value("friendly_name")),
 		Role: desk.Role(e.Value("role")), Attributes: withSkills("{}", e.Value("skills")),
 	}
@@ -62,7 +64,7 @@ func addAgent(v *site.Visit) error {
 		err = wrong("friendly_name", "type the name that people read")
 	}
 	if err == nil {
-		added.Name, err = desk.RegisterAgent(acting(v), v.Desk, added)
+		added.Name, err = people.RegisterAgent(acting(v), v.Desk, added)
 	}
 	return changedOrNot(v, err, "/admin/agents/"+url.PathEscape(added.Name), "Added "+words.Isolated(cmp.Or(added.FriendlyName, added.Name))+".", func(status int, e edit) error {
 		return agentList(v, status, e)
@@ -80,13 +82,13 @@ func (e edit) capacity(name string) (int, error) {
 
 // agentPage is the data of the page /admin/agents/{name}.
 type agentPage struct {
-	Agent desk.Agent
+	Agent people.Agent
 	Form  edit
 	// Queues are all queues, Choices their names.
-	Queues  []desk.Queue
-	Choices desk.Choices
+	Queues  []people.Queue
+	Choices people.Choices
 	// Bound is the account at the OpenID Connect provider that the agent signs in with; nil for none yet.
-	Bound *desk.Identity
+	Bound *access.Identity
 	// RemoveRefused is why the agent could not be removed.
 	RemoveRefused string
 }
@@ -100,16 +102,16 @@ func (p agentPage) On(queue string) bool { return slices.Contains(p.Agent.Queues
 func showAgent(v *site.Visit) error { return respondAgent(v, http.StatusOK, agentPage{}) }
 
 func respondAgent(v *site.Visit, status int, body agentPage) (err error) {
-	if body.Agent, err = desk.FindAgent(v.Ctx, v.Desk, v.R.PathValue("name")); err != nil {
+	if body.Agent, err = people.FindAgent(v.Ctx, v.Desk, v.R.PathValue("name")); err != nil {
 		return missing(err)
 	}
-	if body.Queues, err = desk.ListQueues(v.Ctx, v.Desk); err != nil {
+	if body.Queues, err = people.ListQueues(v.Ctx, v.Desk); err != nil {
 		return err
 	}
-	if body.Choices, err = desk.ReadChoices(v.Ctx, v.Desk); err != nil {
+	if body.Choices, err = people.ReadChoices(v.Ctx, v.Desk); err != nil {
 		return err
 	}
-	if bound, ok, err := desk.IdentityOf(v.Ctx, v.Desk, body.Agent.Name); err != nil {
+	if bound, ok, err := access.IdentityOf(v.Ctx, v.Desk, body.Agent.Name); err != nil {
 		return err
 	} else if ok {
 		body.Bound = &bound
@@ -125,7 +127,7 @@ func respondAgent(v *site.Visit, status int, body agentPage) (err error) {
 const fieldAttributes = "json"
 
 // agentFields returns the agent's values. It leaves out queues with an expression, which decides their members.
-func agentFields(a desk.Agent, queues []desk.Queue) url.Values {
+func agentFields(a people.Agent, queues []people.Queue) url.Values {
 	fields := url.Values{
 		"friendly_name": {a.FriendlyName}, "role": {string(a.Role)}, "skills": {skillsOf(a.Attributes)}, fieldAttributes: {indented(a.Attributes)},
 	}
@@ -144,7 +146,7 @@ func saveAgent(v *site.Visit) error {
 	name := v.R.PathValue("name")
 	change, err := typed(v).agent()
 	if err == nil {
-		err = desk.UpdateAgent(acting(v), v.Desk, name, change)
+		err = people.UpdateAgent(acting(v), v.Desk, name, change)
 	}
 	return changedOrNot(v, err, "/admin/agents/"+url.PathEscape(name), "Saved.", func(status int, e edit) error {
 		return respondAgent(v, status, agentPage{Form: e})
@@ -153,8 +155,8 @@ func saveAgent(v *site.Visit) error {
 
 // agent returns the changes of the form. The field of skills overrides the skills in the field of attributes. Only
 // the attributes that were changed on the page are changed.
-func (e edit) agent() (desk.AgentChange, error) {
-	change := desk.AgentChange{FriendlyName: e.text("friendly_name")}
+func (e edit) agent() (people.AgentChange, error) {
+	change := people.AgentChange{FriendlyName: e.text("friendly_name")}
 	if role := e.text("role"); role != nil {
 		change.Role = new(desk.Role(*role))
 	}
@@ -189,7 +191,7 @@ func removeAgent(v *site.Visit) error {
 	if err != nil {
 		return err
 	}
-	return changedOrNot(v, desk.RemoveAgent(acting(v), v.Desk, name), "/admin/agents", "Removed "+words.Isolated(friendly[name])+".", func(status int, e edit) error {
+	return changedOrNot(v, people.RemoveAgent(acting(v), v.Desk, name), "/admin/agents", "Removed "+words.Isolated(friendly[name])+".", func(status int, e edit) error {
 		return respondAgent(v, status, agentPage{RemoveRefused: e.refused})
 	})
 }
@@ -197,7 +199,7 @@ func removeAgent(v *site.Visit) error {
 // unbindAgent releases the agent from their account at the OpenID Connect provider.
 func unbindAgent(v *site.Visit) error {
 	name := v.R.PathValue("name")
-	return changedOrNot(v, desk.ReleaseIdentity(acting(v), v.Desk, name), "/admin/agents/"+url.PathEscape(name), "Released.", func(status int, e edit) error {
+	return changedOrNot(v, access.ReleaseIdentity(acting(v), v.Desk, name), "/admin/agents/"+url.PathEscape(name), "Released.", func(status int, e edit) error {
 		return respondAgent(v, status, agentPage{RemoveRefused: e.refused})
 	})
 }

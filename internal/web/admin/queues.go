@@ -7,14 +7,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+
 	"github.com/baton-transfers/baton/internal/web/site"
 	"github.com/baton-transfers/baton/internal/web/words"
 )
 
 // queuesPage is the data of the page /admin/queues.
 type queuesPage struct {
-	Queues []desk.Queue
+	Queues []people.Queue
 	// Names are the display names of agents.
 	Names desk.Names
 	// Form adds a queue.
@@ -24,7 +26,7 @@ type queuesPage struct {
 func showQueues(v *site.Visit) error { return queueList(v, http.StatusOK, edit{}) }
 
 func queueList(v *site.Visit, status int, e edit) error {
-	queues, err := desk.ListQueues(v.Ctx, v.Desk)
+	queues, err := people.ListQueues(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
@@ -37,7 +39,7 @@ func queueList(v *site.Visit, status int, e edit) error {
 
 func addQueue(v *site.Visit) error {
 	e := typed(v)
-	added := desk.NewQueue{
+	added := people.NewQueue{
 		Name: strings.TrimSpace(e.Value("name")), FriendlyName: strings.TrimSpace(e.Value("friendly_name")),
 		TargetWorkers: strings.TrimSpace(e.Value("target_workers")),
 	}
@@ -45,7 +47,7 @@ func addQueue(v *site.Visit) error {
 	if added.Name == "" && added.FriendlyName == "" {
 		err = wrong("friendly_name", "type the name that people read")
 	} else {
-		added.Name, err = desk.RegisterQueue(acting(v), v.Desk, added)
+		added.Name, err = people.RegisterQueue(acting(v), v.Desk, added)
 	}
 	return changedOrNot(v, err, "/admin/queues/"+url.PathEscape(added.Name), "Added "+words.Isolated(cmp.Or(added.FriendlyName, added.Name))+".", func(status int, e edit) error {
 		return queueList(v, status, e)
@@ -54,11 +56,11 @@ func addQueue(v *site.Visit) error {
 
 // queuePage is the data of the page /admin/queues/{name}.
 type queuePage struct {
-	Queue desk.Queue
+	Queue people.Queue
 	Form  edit
 	// Agents are all agents, Choices their names.
-	Agents  []desk.Agent
-	Choices desk.Choices
+	Agents  []people.Agent
+	Choices people.Choices
 	// RemoveRefused is why the queue could not be removed.
 	RemoveRefused string
 }
@@ -66,20 +68,20 @@ type queuePage struct {
 func showQueue(v *site.Visit) error { return respondQueue(v, http.StatusOK, queuePage{}) }
 
 func respondQueue(v *site.Visit, status int, body queuePage) error {
-	queues, err := desk.ListQueues(v.Ctx, v.Desk)
+	queues, err := people.ListQueues(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
 	name := v.R.PathValue("name")
-	at := slices.IndexFunc(queues, func(q desk.Queue) bool { return q.Name == name })
+	at := slices.IndexFunc(queues, func(q people.Queue) bool { return q.Name == name })
 	if at < 0 {
 		return site.NotFound("There is no queue of that name: see the list of queues.")
 	}
 	body.Queue = queues[at]
-	if body.Agents, err = desk.ListAgents(v.Ctx, v.Desk); err != nil {
+	if body.Agents, err = people.ListAgents(v.Ctx, v.Desk); err != nil {
 		return err
 	}
-	if body.Choices, err = desk.ReadChoices(v.Ctx, v.Desk); err != nil {
+	if body.Choices, err = people.ReadChoices(v.Ctx, v.Desk); err != nil {
 		return err
 	}
 	if body.Form.fields == nil {
@@ -94,7 +96,7 @@ const (
 	byExpression = "expression"
 )
 
-func queueFields(q desk.Queue) url.Values {
+func queueFields(q people.Queue) url.Values {
 	fields := url.Values{"friendly_name": {q.FriendlyName}, "members": {byHand}, "target_workers": {q.TargetWorkers}, "agent": q.Members}
 	if q.TargetWorkers != "" {
 		fields.Set("members", byExpression)
@@ -106,7 +108,7 @@ func saveQueue(v *site.Visit) error {
 	name := v.R.PathValue("name")
 	change, err := typed(v).queue()
 	if err == nil {
-		err = desk.UpdateQueue(acting(v), v.Desk, name, change)
+		err = people.UpdateQueue(acting(v), v.Desk, name, change)
 	}
 	return changedOrNot(v, err, "/admin/queues/"+url.PathEscape(name), "Saved.", func(status int, e edit) error {
 		return respondQueue(v, status, queuePage{Form: e})
@@ -114,8 +116,8 @@ func saveQueue(v *site.Visit) error {
 }
 
 // queue returns the changes of the form: an expression, or members that are chosen one by one.
-func (e edit) queue() (desk.QueueChange, error) {
-	change := desk.QueueChange{FriendlyName: e.text("friendly_name")}
+func (e edit) queue() (people.QueueChange, error) {
+	change := people.QueueChange{FriendlyName: e.text("friendly_name")}
 	switch e.Value("members") {
 	case byExpression:
 		if strings.TrimSpace(e.Value("target_workers")) == "" {
@@ -143,7 +145,7 @@ func removeQueue(v *site.Visit) error {
 	if err != nil {
 		return err
 	}
-	return changedOrNot(v, desk.RemoveQueue(acting(v), v.Desk, name), "/admin/queues", "Removed "+words.Isolated(known.Queue(name))+".", func(status int, e edit) error {
+	return changedOrNot(v, people.RemoveQueue(acting(v), v.Desk, name), "/admin/queues", "Removed "+words.Isolated(known.Queue(name))+".", func(status int, e edit) error {
 		return respondQueue(v, status, queuePage{RemoveRefused: e.refused})
 	})
 }

@@ -11,7 +11,10 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/web/site"
 	"github.com/baton-transfers/baton/internal/web/words"
 )
@@ -41,9 +44,9 @@ func Routes() []site.Route {
 
 // agentDesk is the data of the page /desk.
 type agentDesk struct {
-	Work []desk.Work
+	Work []records.Work
 	// Passed are conversations that the agent has transferred and wrapped up, and that no agent has accepted yet.
-	Passed []desk.PassedOn
+	Passed []records.PassedOn
 	// Handovers describes the active transfers of Work and Passed, by transfer SID.
 	Handovers map[string]handover
 	// Presences are the values that the agent can choose from.
@@ -54,7 +57,7 @@ type agentDesk struct {
 
 // openConversation is a conversation on an agent's desk and the actions that the agent has there.
 type openConversation struct {
-	desk.Thread
+	records.Thread
 	// Kept is the query with which the transfer panel shows the same messages, "" for the newest messages.
 	Kept  template.URL
 	Lines []words.Line
@@ -64,7 +67,7 @@ type openConversation struct {
 	Handovers map[string]handover
 	// Offer, Active and Wrapping are the agent's reserved, assigned and wrapping tasks in the conversation, nil for
 	// none.
-	Offer, Active, Wrapping *desk.Work
+	Offer, Active, Wrapping *records.Work
 	// Attributes are those of the newest task.
 	Attributes conversation.Attributes
 	// TransfersOn and TransferNotes are the administrator's switches.
@@ -101,12 +104,12 @@ func showDesk(v *site.Visit) error { return respondDesk(v, http.StatusOK, "", fo
 // respondDesk responds with the agent's desk. refused is the reason why a form was refused, "" for none; typed is its
 // content.
 func respondDesk(v *site.Visit, status int, refused string, typed form) error {
-	work, err := desk.ReadWorkload(v.Ctx, v.Desk, v.Person.Name)
+	work, err := records.ReadWorkload(v.Ctx, v.Desk, v.Person.Name)
 	if err != nil {
 		return err
 	}
 	body := agentDesk{Work: work, Presences: []desk.Presence{desk.PresenceAvailable, desk.PresenceBreak, desk.PresenceOffline}}
-	if body.Passed, err = desk.ListPassedOn(v.Ctx, v.Desk, v.Person.Name); err != nil {
+	if body.Passed, err = records.ListPassedOn(v.Ctx, v.Desk, v.Person.Name); err != nil {
 		return err
 	}
 	if body.Handovers, err = handovers(v, work, body.Passed); err != nil {
@@ -149,7 +152,7 @@ func notMineAnyMore(v *site.Visit, status int, sid, refused string, err error) e
 	return respondDesk(v, status, refused, form{})
 }
 
-func unreadOf(work []desk.Work) (count int) {
+func unreadOf(work []records.Work) (count int) {
 	for _, w := range work {
 		count += w.Unread
 		if w.Task.Status == conversation.TaskReserved {
@@ -160,12 +163,12 @@ func unreadOf(work []desk.Work) (count int) {
 }
 
 // openOn reads the open conversation and marks its messages as read by the agent.
-func openOn(v *site.Visit, sid string, work []desk.Work, typed form) (*openConversation, error) {
+func openOn(v *site.Visit, sid string, work []records.Work, typed form) (*openConversation, error) {
 	window, err := v.Window(sid)
 	if err != nil {
 		return nil, err
 	}
-	thread, err := desk.ReadThread(v.Ctx, v.Desk, sid, desk.AsAgent(v.Person.Name), window)
+	thread, err := records.ReadThread(v.Ctx, v.Desk, sid, records.AsAgent(v.Person.Name), window)
 	if err != nil {
 		return nil, err
 	}
@@ -212,16 +215,16 @@ func openOn(v *site.Visit, sid string, work []desk.Work, typed form) (*openConve
 }
 
 // markSeen marks the conversation's messages as read by the agent, unless the browser tab is in the background.
-func markSeen(v *site.Visit, w *desk.Work, thread desk.Thread) error {
+func markSeen(v *site.Visit, w *records.Work, thread records.Thread) error {
 	if w.Unread == 0 || v.R.Header.Get(site.HeaderHidden) != "" || len(thread.Messages) == 0 {
 		return nil
 	}
 	w.Unread = 0
-	return desk.MarkRead(v.Ctx, v.Desk, thread.Conversation.SID, v.Person.Name, thread.Messages[len(thread.Messages)-1].Number)
+	return records.MarkRead(v.Ctx, v.Desk, thread.Conversation.SID, v.Person.Name, thread.Messages[len(thread.Messages)-1].Number)
 }
 
 func directoryOf(v *site.Visit, sid, search string) (*directory, error) {
-	found, err := desk.SearchDirectory(v.Ctx, v.Desk, desk.DirectoryQuery{Conversation: sid, Agent: v.Person.Name, Search: search, Limit: listed})
+	found, err := people.SearchDirectory(v.Ctx, v.Desk, people.DirectoryQuery{Conversation: sid, Agent: v.Person.Name, Search: search, Limit: listed})
 	if err != nil {
 		return nil, err
 	}
@@ -270,11 +273,11 @@ func streamDesk(v *site.Visit) error {
 	return v.Stream(v.Person.Name, w, func() (map[string]bool, error) {
 		ctx, cancel := context.WithTimeout(v.Ctx, site.Patience)
 		defer cancel()
-		work, err := desk.ReadWorkload(ctx, v.Desk, v.Person.Name)
+		work, err := records.ReadWorkload(ctx, v.Desk, v.Person.Name)
 		if err != nil {
 			return nil, err
 		}
-		passed, err := desk.ListPassedOn(ctx, v.Desk, v.Person.Name)
+		passed, err := records.ListPassedOn(ctx, v.Desk, v.Person.Name)
 		shown := map[string]bool{}
 		for _, one := range passed { // the agent may not read the messages that follow
 			shown[one.Conversation.SID] = false
@@ -294,7 +297,7 @@ func streamDesk(v *site.Visit) error {
 }
 
 func setStatus(v *site.Visit) error {
-	if err := desk.SetPresence(v.Ctx, v.Desk, v.Person.Name, desk.Presence(v.R.PostFormValue("presence"))); err != nil {
+	if err := routing.SetPresence(v.Ctx, v.Desk, v.Person.Name, desk.Presence(v.R.PostFormValue("presence"))); err != nil {
 		return deskAfter(v, "", err, form{})
 	}
 	return v.Back(site.DeskPath(v.R.PostFormValue("conversation")), "")
@@ -322,7 +325,7 @@ func say(v *site.Visit) error {
 	if err := v.SentFor(v.Person.Key()); err != nil {
 		return err
 	}
-	said, err := desk.Say(v.Ctx, v.Desk, desk.NewMessage{
+	said, err := records.Say(v.Ctx, v.Desk, records.NewMessage{
 		Conversation: sid, From: v.Person.Name, Text: typed.Text, ProviderSID: site.MessageID(sid, v.Person.Name+v.R.PostFormValue("once"), typed.Text),
 	})
 	switch {
@@ -427,7 +430,7 @@ func (o *openConversation) NoteOf(sid string) string {
 
 // kept returns the query with which another page of the conversation shows the same messages, "" for the newest
 // ones.
-func kept(t desk.Thread) template.URL {
+func kept(t records.Thread) template.URL {
 	if len(t.Messages) <= site.ShownMessages {
 		return ""
 	}

@@ -2,7 +2,9 @@ package agentdesk
 
 import (
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/web/site"
 	"github.com/baton-transfers/baton/internal/web/words"
 )
@@ -12,11 +14,11 @@ func answerNotice(v *site.Visit) error {
 	var err error
 	switch about := v.R.PostFormValue("notice"); {
 	case v.R.PostFormValue("do") == "available":
-		err = desk.SetPresence(v.Ctx, v.Desk, v.Person.Name, desk.PresenceAvailable)
+		err = routing.SetPresence(v.Ctx, v.Desk, v.Person.Name, desk.PresenceAvailable)
 	case about == "missed":
-		err = desk.DismissMissedOffer(v.Ctx, v.Desk, v.Person.Name)
+		err = records.DismissMissedOffer(v.Ctx, v.Desk, v.Person.Name)
 	default:
-		err = desk.DismissNotices(v.Ctx, v.Desk, v.Person.Name, about)
+		err = records.DismissNotices(v.Ctx, v.Desk, v.Person.Name, about)
 	}
 	if err != nil {
 		return err
@@ -29,17 +31,17 @@ func answerNotice(v *site.Visit) error {
 }
 
 // sentTransfer returns the signed-in person's transfer with the SID; false if they have not made it.
-func sentTransfer(v *site.Visit, sid string) (desk.SentTransfer, desk.Names, bool, error) {
+func sentTransfer(v *site.Visit, sid string) (records.SentTransfer, desk.Names, bool, error) {
 	news, err := v.News()
 	if err != nil {
-		return desk.SentTransfer{}, desk.Names{}, false, err
+		return records.SentTransfer{}, desk.Names{}, false, err
 	}
 	for _, sent := range news.Sent {
 		if sent.Transfer.SID == sid {
 			return sent, news.Names, true, nil
 		}
 	}
-	return desk.SentTransfer{}, desk.Names{}, false, nil
+	return records.SentTransfer{}, desk.Names{}, false, nil
 }
 
 // handover describes the state of one of the agent's transfers.
@@ -59,7 +61,7 @@ func handoverOf(v *site.Visit, x conversation.Transfer, known desk.Names) (hando
 }
 
 // handovers describes the transfers that the desk's list shows, by transfer SID.
-func handovers(v *site.Visit, work []desk.Work, passed []desk.PassedOn) (map[string]handover, error) {
+func handovers(v *site.Visit, work []records.Work, passed []records.PassedOn) (map[string]handover, error) {
 	found := map[string]handover{}
 	add := func(x conversation.Transfer) (err error) {
 		found[x.SID], err = handoverOf(v, x, desk.Names{})
@@ -86,5 +88,5 @@ func dismissOwn(v *site.Visit, transfer string) error {
 	if !conversation.IsSID(conversation.PrefixTransfer, transfer) {
 		return nil
 	}
-	return desk.DismissNotices(v.Ctx, v.Desk, v.Person.Name, transfer)
+	return records.DismissNotices(v.Ctx, v.Desk, v.Person.Name, transfer)
 }

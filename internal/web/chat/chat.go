@@ -16,8 +16,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/limit"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/web/site"
 	"github.com/baton-transfers/baton/internal/web/words"
 )
@@ -53,14 +55,14 @@ type chatBounds struct {
 // chat is the data of the customer's page.
 type chat struct {
 	// Thread is the conversation, nil before it begins.
-	Thread *desk.Thread
+	Thread *records.Thread
 	Lines  []words.Line
 	// With is the name of the agent whom the customer talks to, "" while the customer waits.
 	With string
 	// Passed is the name of the active transfer's target, "" without an active transfer.
 	Passed string
 	// Wait is the state of the wait for an agent, "" while an agent has the conversation.
-	Wait desk.Wait
+	Wait routing.Wait
 	// Name and Text are the typed values of a refused form. Once is the ID of the form; it stays the same until the
 	// form's chat has begun.
 	Name, Text, Once string
@@ -77,8 +79,8 @@ func (c chat) Open() bool {
 }
 
 // Earlier and Conversation are used by the thread's template.
-func (c chat) Earlier() int                    { return c.Thread.Earlier }
-func (c chat) Conversation() desk.Conversation { return c.Thread.Conversation }
+func (c chat) Earlier() int                       { return c.Thread.Earlier }
+func (c chat) Conversation() records.Conversation { return c.Thread.Conversation }
 
 func showChat(v *site.Visit) error { return respondChat(v, http.StatusOK, "", chat{}) }
 
@@ -90,14 +92,14 @@ func respondChat(v *site.Visit, status int, refused string, body chat) error {
 		if err != nil {
 			return err
 		}
-		thread, err := desk.ReadThread(v.Ctx, v.Desk, sid, desk.AsCustomer(), window)
-		if err != nil && !errors.Is(err, desk.ErrUnknownConversation) {
+		thread, err := records.ReadThread(v.Ctx, v.Desk, sid, records.AsCustomer(), window)
+		if err != nil && !errors.Is(err, records.ErrUnknownConversation) {
 			return err
 		}
 		if err == nil {
 			body.Thread, body.Lines = &thread, words.ForCustomer(thread)
 			body.With, body.Passed = whoIsThere(thread)
-			waits, err := desk.ReadWaits(v.Ctx, v.Desk, []string{sid})
+			waits, err := routing.ReadWaits(v.Ctx, v.Desk, []string{sid})
 			if err != nil {
 				return err
 			}
@@ -115,7 +117,7 @@ func respondChat(v *site.Visit, status int, refused string, body chat) error {
 }
 
 // whoIsThere returns the name of the customer's agent and the name of the active transfer's target, "" for none.
-func whoIsThere(t desk.Thread) (with, passed string) {
+func whoIsThere(t records.Thread) (with, passed string) {
 	for _, task := range t.Conversation.Live {
 		if task.Status == conversation.TaskAssigned {
 			with = t.Names.Agent(task.Agent)
@@ -174,7 +176,7 @@ func (b chatBounds) startChat(v *site.Visit) error {
 	v.Customers.Put(v.Ctx, keyBegun, time.Now().Unix())
 	ctx, cancel := context.WithTimeout(v.Ctx, beginning)
 	defer cancel()
-	if err := desk.AwaitRevision(ctx, v.Desk, sid, 1); err != nil {
+	if err := routing.AwaitRevision(ctx, v.Desk, sid, 1); err != nil {
 		return chatAfter(v, err, typed)
 	}
 	_, err = tell(v, sid, typed.Text, typed.Once)
@@ -187,7 +189,7 @@ func wrongStart(typed chat) (field, why string) {
 	for _, f := range []struct {
 		name, value, label string
 		most               int
-	}{{"name", typed.Name, "name", conversation.MaxText}, {"text", typed.Text, "message", desk.MaxMessage}} {
+	}{{"name", typed.Name, "name", conversation.MaxText}, {"text", typed.Text, "message", records.MaxMessage}} {
 		switch length := utf8.RuneCountInString(f.value); {
 		case strings.TrimSpace(f.value) == "":
 			return f.name, "Tell us your name and what it is about."
@@ -207,8 +209,8 @@ func openChat(v *site.Visit, sid string) (bool, error) {
 	if open == "" || open == sid {
 		return false, nil
 	}
-	_, err := desk.FindConversation(v.Ctx, v.Desk, open)
-	if errors.Is(err, desk.ErrUnknownConversation) {
+	_, err := records.FindConversation(v.Ctx, v.Desk, open)
+	if errors.Is(err, records.ErrUnknownConversation) {
 		forgetChat(v)
 		return false, nil
 	}
@@ -277,7 +279,7 @@ var errFormUsed = errors.New("the form was used")
 
 // begin starts the conversation, unless its form has started it before.
 func begin(v *site.Visit, sid string, typed chat) error {
-	route, err := desk.FindRoute(v.Ctx, v.Desk, desk.DefaultWorkflow(), map[string]any{"channel": string(conversation.ChannelWeb)})
+	route, err := routing.FindRoute(v.Ctx, v.Desk, desk.DefaultWorkflow(), map[string]any{"channel": string(conversation.ChannelWeb)})
 	if err != nil {
 		return err
 	}
@@ -293,9 +295,9 @@ func begin(v *site.Visit, sid string, typed chat) error {
 // begunByForm returns nil if the existing conversation can be the one that the form began before its response was
 // lost, errFormUsed otherwise.
 func begunByForm(v *site.Visit, sid string) error {
-	found, err := desk.FindConversation(v.Ctx, v.Desk, sid)
+	found, err := records.FindConversation(v.Ctx, v.Desk, sid)
 	switch {
-	case errors.Is(err, desk.ErrUnknownConversation):
+	case errors.Is(err, records.ErrUnknownConversation):
 		return nil // the desk has not recorded it yet
 	case err != nil:
 		return err
@@ -306,8 +308,8 @@ func begunByForm(v *site.Visit, sid string) error {
 }
 
 // tell adds the customer's message to the transcript, once for each form and text.
-func tell(v *site.Visit, sid, text, once string) (desk.Message, error) {
-	return desk.Say(v.Ctx, v.Desk, desk.NewMessage{Conversation: sid, From: desk.FromCustomer, Text: text, ProviderSID: site.MessageID(sid, once, text)})
+func tell(v *site.Visit, sid, text, once string) (records.Message, error) {
+	return records.Say(v.Ctx, v.Desk, records.NewMessage{Conversation: sid, From: records.FromCustomer, Text: text, ProviderSID: site.MessageID(sid, once, text)})
 }
 
 // chatOver is the answer to a message in a chat that is over.
@@ -376,7 +378,7 @@ func newChat(v *site.Visit) error {
 	if err != nil {
 		return err
 	}
-	found, err := desk.FindConversation(v.Ctx, v.Desk, sid)
+	found, err := records.FindConversation(v.Ctx, v.Desk, sid)
 	switch {
 	case err != nil:
 		return chatAfter(v, err, chat{})

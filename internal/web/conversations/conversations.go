@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/web/site"
 	"github.com/baton-transfers/baton/internal/web/words"
@@ -32,11 +34,11 @@ func Routes() []site.Route {
 type conversationsPage struct {
 	Status, Queue, Agent, Order, Search string
 	// Queues and Agents are the choices of the filter.
-	Queues []desk.Queue
-	Agents []desk.Agent
+	Queues []people.Queue
+	Agents []people.Agent
 	// Choices are their names.
-	Choices desk.Choices
-	Found   desk.Matches
+	Choices people.Choices
+	Found   records.Matches
 	// Refused is set if the search was refused and nothing was searched.
 	Refused bool
 	// Earlier and Later are the addresses of the previous and next pages in time, "" for none.
@@ -52,7 +54,7 @@ func listConversations(v *site.Visit) error {
 		Status: query.Get("status"), Queue: query.Get("queue"), Agent: query.Get("agent"), Order: query.Get("order"),
 		Search: strings.TrimSpace(query.Get("search")),
 	}
-	filter := desk.Filter{
+	filter := records.Filter{
 		Status: conversation.ConversationStatus(body.Status), Queue: body.Queue, Agent: body.Agent, WaitingLongest: body.Order == waitingLongest,
 	}
 	wanted := site.PageOf(query)
@@ -61,7 +63,7 @@ func listConversations(v *site.Visit) error {
 		body.Refused, status, refused = true, http.StatusUnprocessableEntity, "There is no status "+words.Isolated(body.Status)+": choose another one."
 		return respondList(v, status, refused, body)
 	}
-	found, err := desk.ConversationPage(v.Ctx, v.Desk, filter, body.Search, wanted)
+	found, err := records.ConversationPage(v.Ctx, v.Desk, filter, body.Search, wanted)
 	if err != nil {
 		if status, refused, err = v.RefusedBy(err); err != nil {
 			return err
@@ -83,20 +85,20 @@ func listConversations(v *site.Visit) error {
 
 // respondList responds with the list and the choices of its filter.
 func respondList(v *site.Visit, status int, refused string, body conversationsPage) (err error) {
-	if body.Queues, err = desk.ListQueues(v.Ctx, v.Desk); err != nil {
+	if body.Queues, err = people.ListQueues(v.Ctx, v.Desk); err != nil {
 		return err
 	}
-	if body.Agents, err = desk.ListAgents(v.Ctx, v.Desk); err != nil {
+	if body.Agents, err = people.ListAgents(v.Ctx, v.Desk); err != nil {
 		return err
 	}
 	// A link may name a queue or an agent that was removed.
-	if body.Queue != "" && !slices.ContainsFunc(body.Queues, func(q desk.Queue) bool { return q.Name == body.Queue }) {
-		body.Queues = append(body.Queues, desk.Queue{Name: body.Queue})
+	if body.Queue != "" && !slices.ContainsFunc(body.Queues, func(q people.Queue) bool { return q.Name == body.Queue }) {
+		body.Queues = append(body.Queues, people.Queue{Name: body.Queue})
 	}
-	if body.Agent != "" && !slices.ContainsFunc(body.Agents, func(a desk.Agent) bool { return a.Name == body.Agent }) {
-		body.Agents = append(body.Agents, desk.Agent{Name: body.Agent})
+	if body.Agent != "" && !slices.ContainsFunc(body.Agents, func(a people.Agent) bool { return a.Name == body.Agent }) {
+		body.Agents = append(body.Agents, people.Agent{Name: body.Agent})
 	}
-	if body.Choices, err = desk.ReadChoices(v.Ctx, v.Desk); err != nil {
+	if body.Choices, err = people.ReadChoices(v.Ctx, v.Desk); err != nil {
 		return err
 	}
 	return v.Render(status, "conversations", site.Page{Title: "Conversations", Section: "conversations", Refused: refused, Body: body})
@@ -120,18 +122,18 @@ func (p conversationsPage) Filtered() bool {
 func (p conversationsPage) Newest() bool { return p.Order != waitingLongest }
 
 // Author returns the display name of the author of the message that a search found.
-func (p conversationsPage) Author(e desk.Excerpt) string {
+func (p conversationsPage) Author(e records.Excerpt) string {
 	switch e.From {
-	case desk.FromCustomer:
+	case records.FromCustomer:
 		return "Customer"
-	case desk.FromSystem:
+	case records.FromSystem:
 		return "System"
 	}
 	return p.Holder(conversation.Task{Agent: e.From})
 }
 
 // waitingTask returns the conversation's waiting task, nil for none.
-func waitingTask(c desk.Conversation) *conversation.Task {
+func waitingTask(c records.Conversation) *conversation.Task {
 	for i := range c.Live {
 		if c.Live[i].Status.Waiting() {
 			return &c.Live[i]
@@ -141,7 +143,7 @@ func waitingTask(c desk.Conversation) *conversation.Task {
 }
 
 // Waiting is described at waitingTask.
-func (conversationsPage) Waiting(c desk.Conversation) *conversation.Task { return waitingTask(c) }
+func (conversationsPage) Waiting(c records.Conversation) *conversation.Task { return waitingTask(c) }
 
 // Holder returns the display name of the task's agent, or of its queue while it has no agent.
 func (p conversationsPage) Holder(t conversation.Task) string {
@@ -152,7 +154,7 @@ func (p conversationsPage) Holder(t conversation.Task) string {
 }
 
 // Last returns the names of the last agent and the last queue of a closed conversation, "" for others.
-func (p conversationsPage) Last(c desk.Conversation) string {
+func (p conversationsPage) Last(c records.Conversation) string {
 	var names []string
 	if c.LastAgent != "" {
 		names = append(names, words.Isolated(p.Holder(conversation.Task{Agent: c.LastAgent})))
@@ -165,15 +167,15 @@ func (p conversationsPage) Last(c desk.Conversation) string {
 
 // conversationPage is the data of the page /conversations/{sid}.
 type conversationPage struct {
-	desk.Thread
+	records.Thread
 	Lines    []words.Line
 	Timeline []words.Happening
 	// Waits is the conversation's waiting task, nil for none.
 	Waits  *conversation.Task
-	Queues []desk.Queue
-	Agents []desk.Agent
+	Queues []people.Queue
+	Agents []people.Agent
 	// Choices are their names.
-	Choices desk.Choices
+	Choices people.Choices
 	// Reason is the typed reason of a close that was refused.
 	Reason string
 	// Temporal is the address of the conversation in the Temporal Web UI, "" if it is not configured.
@@ -188,8 +190,8 @@ func respondConversation(v *site.Visit, status int, refused string) error {
 	if err != nil {
 		return err
 	}
-	thread, err := desk.ReadThread(v.Ctx, v.Desk, sid, desk.AsAgent(v.Person.Name), window)
-	if errors.Is(err, desk.ErrUnknownConversation) {
+	thread, err := records.ReadThread(v.Ctx, v.Desk, sid, records.AsAgent(v.Person.Name), window)
+	if errors.Is(err, records.ErrUnknownConversation) {
 		return site.NotFound("The desk has no record of this conversation: check its SID, or try again in a moment if it has just begun.")
 	}
 	if err != nil {
@@ -200,13 +202,13 @@ func respondConversation(v *site.Visit, status int, refused string) error {
 		Reason: v.R.PostFormValue("reason"),
 	}
 	if body.Waits != nil {
-		if body.Queues, err = desk.ListQueues(v.Ctx, v.Desk); err != nil {
+		if body.Queues, err = people.ListQueues(v.Ctx, v.Desk); err != nil {
 			return err
 		}
-		if body.Agents, err = desk.ListAgents(v.Ctx, v.Desk); err != nil {
+		if body.Agents, err = people.ListAgents(v.Ctx, v.Desk); err != nil {
 			return err
 		}
-		if body.Choices, err = desk.ReadChoices(v.Ctx, v.Desk); err != nil {
+		if body.Choices, err = people.ReadChoices(v.Ctx, v.Desk); err != nil {
 			return err
 		}
 	}

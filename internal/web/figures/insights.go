@@ -12,8 +12,9 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/insights"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/web/site"
 	"github.com/baton-transfers/baton/internal/web/words"
@@ -121,7 +122,7 @@ type insightsPage struct {
 
 	// QueueChoices and AgentChoices are the choices of the filter, Choices their names.
 	QueueChoices, AgentChoices []string
-	Choices                    desk.Choices
+	Choices                    people.Choices
 }
 
 func showInsights(v *site.Visit) error {
@@ -135,14 +136,14 @@ func showInsights(v *site.Visit) error {
 	} else if body.refused != "" {
 		status = http.StatusUnprocessableEntity
 	}
-	queues, err := desk.ListQueues(v.Ctx, v.Desk)
+	queues, err := people.ListQueues(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
 	for _, q := range queues {
 		body.QueueChoices = append(body.QueueChoices, q.Name)
 	}
-	agents, err := desk.ListAgents(v.Ctx, v.Desk)
+	agents, err := people.ListAgents(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func showInsights(v *site.Visit) error {
 	}
 	// A link may name a queue or an agent that was removed.
 	body.QueueChoices, body.AgentChoices = withName(body.QueueChoices, body.Queue), withName(body.AgentChoices, body.Agent)
-	if body.Choices, err = desk.ReadChoices(v.Ctx, v.Desk); err != nil {
+	if body.Choices, err = people.ReadChoices(v.Ctx, v.Desk); err != nil {
 		return err
 	}
 	return v.Render(status, "insights", site.Page{Title: "Insights", Section: "insights", Refused: body.refused, Body: body})

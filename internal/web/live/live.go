@@ -11,7 +11,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
+
 	"github.com/baton-transfers/baton/internal/sleep"
 )
 
@@ -33,10 +37,10 @@ type Watcher struct {
 	mutex  sync.Mutex
 	open   map[*Page]bool
 	closed bool
-	// spoken holds, for each watched conversation, the message counter of the last read ([desk.ReadSpoken]). waits
-	// holds the state of each waiting customer's conversation at the last read ([desk.ReadWaits]).
+	// spoken holds, for each watched conversation, the message counter of the last read ([records.ReadSpoken]). waits
+	// holds the state of each waiting customer's conversation at the last read ([routing.ReadWaits]).
 	spoken map[string]int
-	waits  map[string]desk.Wait
+	waits  map[string]routing.Wait
 }
 
 // Page describes what one open page shows.
@@ -145,7 +149,7 @@ func (l *Watcher) look(ctx context.Context, at *seen) error {
 		at.administered, at.position = administered, min(at.position, now)
 	}
 	for at.position < now {
-		events, err := desk.EventsAfter(ctx, l.desk, at.position, atOnce)
+		events, err := outbox.EventsAfter(ctx, l.desk, at.position, atOnce)
 		if err != nil {
 			return err
 		}
@@ -200,7 +204,7 @@ func (l *Watcher) listen(ctx context.Context) error {
 	if len(watched) == 0 {
 		return nil
 	}
-	spoken, err := desk.ReadSpoken(ctx, l.desk, watched)
+	spoken, err := records.ReadSpoken(ctx, l.desk, watched)
 	if err != nil {
 		return err
 	}
@@ -233,10 +237,10 @@ func (l *Watcher) lookAtWaits(ctx context.Context) error {
 		}
 	}
 	l.mutex.Unlock()
-	waits := map[string]desk.Wait{}
+	waits := map[string]routing.Wait{}
 	if len(of) > 0 {
 		var err error
-		if waits, err = desk.ReadWaits(ctx, l.desk, slices.Sorted(maps.Keys(of))); err != nil {
+		if waits, err = routing.ReadWaits(ctx, l.desk, slices.Sorted(maps.Keys(of))); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/web/identity"
 	"github.com/baton-transfers/baton/internal/web/site"
@@ -108,11 +110,11 @@ func signInPage(v *site.Visit, status int, refused, next string, unknown *strang
 		body.Elsewhere = !site.OnThisMachine(v.R)
 	}
 	if v.Options.Demo && !body.Elsewhere {
-		everybody, err := desk.ListAgents(v.Ctx, v.Desk)
+		everybody, err := people.ListAgents(v.Ctx, v.Desk)
 		if err != nil {
 			return err
 		}
-		known, err := desk.ReadChoices(v.Ctx, v.Desk)
+		known, err := people.ReadChoices(v.Ctx, v.Desk)
 		if err != nil {
 			return err
 		}
@@ -149,7 +151,7 @@ func signInToDemo(v *site.Visit) error {
 	if administrator := v.R.PostForm.Get("administrator"); administrator != "" {
 		name, asAdministrator = administrator, true
 	}
-	agent, err := desk.FindAgent(v.Ctx, v.Desk, name)
+	agent, err := people.FindAgent(v.Ctx, v.Desk, name)
 	switch {
 	case conversation.CodeOf(err) == conversation.CodeUnknownAgent:
 		refusedSignIn(v, name, reasonUnknownAgent)
@@ -164,7 +166,7 @@ func signInToDemo(v *site.Visit) error {
 }
 
 // welcome signs the agent in and redirects to the page that they wanted.
-func welcome(v *site.Visit, agent desk.Agent, asAdministrator bool, idToken, next string) error {
+func welcome(v *site.Visit, agent people.Agent, asAdministrator bool, idToken, next string) error {
 	others := v.People.GetBytes(v.Ctx, keyPending)
 	role, err := v.SignInAs(agent, asAdministrator)
 	if err != nil {
@@ -283,16 +285,16 @@ func finishSignIn(v *site.Visit) error {
 	if err != nil {
 		return signInFailed(v, err, begun.Next)
 	}
-	agent, err := desk.FindAgent(v.Ctx, v.Desk, person.Name)
+	agent, err := people.FindAgent(v.Ctx, v.Desk, person.Name)
 	if conversation.CodeOf(err) == conversation.CodeUnknownAgent {
 		return unknownPerson(v, person, begun.Next)
 	}
 	if err != nil {
 		return err
 	}
-	err = desk.BindIdentity(v.Ctx, v.Desk, agent.Name, person.Issuer, person.Subject)
+	err = access.BindIdentity(v.Ctx, v.Desk, agent.Name, person.Issuer, person.Subject)
 	switch {
-	case desk.IsTaken(err, "identity"):
+	case access.IsTaken(err, "identity"):
 		refusedSignIn(v, agent.Name, "bound to another account")
 		return boundElsewhere(v, person, begun.Next)
 	case err != nil:
@@ -338,11 +340,11 @@ func boundElsewhere(v *site.Visit, person identity.Person, next string) error {
 
 // askAdministrator refuses a sign-in and names the administrators.
 func askAdministrator(v *site.Visit, person identity.Person, refused, next string) error {
-	everybody, err := desk.ListAgents(v.Ctx, v.Desk)
+	everybody, err := people.ListAgents(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}
-	known, err := desk.ReadChoices(v.Ctx, v.Desk)
+	known, err := people.ReadChoices(v.Ctx, v.Desk)
 	if err != nil {
 		return err
 	}

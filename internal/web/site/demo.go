@@ -8,8 +8,9 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/forwarded"
+	"github.com/baton-transfers/baton/internal/people"
 )
 
 // In the demo, each person has a host name, for example alice.localhost, which browsers resolve to this machine.
@@ -28,7 +29,7 @@ func (v *Visit) demoPerson() (Person, bool, error) {
 		return Person{}, false, nil
 	}
 	name, asAdministrator := strings.CutSuffix(name, demoAdministrator)
-	agent, err := desk.FindAgent(v.Ctx, v.Desk, name)
+	agent, err := people.FindAgent(v.Ctx, v.Desk, name)
 	switch {
 	case conversation.CodeOf(err) == conversation.CodeUnknownAgent:
 		return Person{}, false, nil
@@ -53,15 +54,15 @@ func demoAddress(r *http.Request, name, path string) string {
 
 // DemoChoice is a person to choose in the demo, with their addresses.
 type DemoChoice struct {
-	desk.Agent
-	// Choice is the agent's name in the list, see [desk.Choices].
+	people.Agent
+	// Choice is the agent's name in the list, see [people.Choices].
 	Choice string
 	// Address is the person's own address. Administrator is a supervisor's address as administrator, "" for others.
 	Address, Administrator string
 }
 
 // DemoChoices returns the choices for all agents. next is the path that their addresses open.
-func DemoChoices(r *http.Request, everybody []desk.Agent, known desk.Choices, next string) []DemoChoice {
+func DemoChoices(r *http.Request, everybody []people.Agent, known people.Choices, next string) []DemoChoice {
 	choices := make([]DemoChoice, len(everybody))
 	for i, agent := range everybody {
 		choices[i] = DemoChoice{Agent: agent, Choice: known.Agent(agent.Name), Address: demoAddress(r, agent.Name, next)}

@@ -4,14 +4,14 @@ import (
 	"bytes"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/web/words"
 )
 
 // Notices are the messages that an agent sees on every page.
 type Notices struct {
 	// Missed is the offer that made the agent unavailable, nil for none.
-	Missed *desk.MissedOffer
+	Missed *records.MissedOffer
 	// Sent are notices about the agent's transfers, newest first.
 	Sent []words.Notice
 }
@@ -20,11 +20,11 @@ type Notices struct {
 func (n Notices) Any() bool { return n.Missed != nil || len(n.Sent) > 0 }
 
 // News reads the notices of the signed-in person, once in a visit.
-func (v *Visit) News() (desk.Notices, error) {
+func (v *Visit) News() (records.Notices, error) {
 	if v.noticed == nil {
-		found, err := desk.ReadNotices(v.Ctx, v.Desk, v.Person.Name)
+		found, err := records.ReadNotices(v.Ctx, v.Desk, v.Person.Name)
 		if err != nil {
-			return desk.Notices{}, err
+			return records.Notices{}, err
 		}
 		v.noticed = &found
 	}

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 const (
@@ -35,15 +35,15 @@ func (v *Visit) SentFor(person string) error {
 }
 
 // Delivered responds to the page's queue with the message's SID, as JSON.
-func Delivered(v *Visit, m desk.Message) error {
+func Delivered(v *Visit, m records.Message) error {
 	v.W.Header().Set("Content-Type", "application/json")
 	v.W.Header().Set("Cache-Control", "no-store")
 	return Gone(json.NewEncoder(v.W).Encode(map[string]string{"message": m.SID}))
 }
 
 // Window returns which messages of the conversation the page shows.
-func (v *Visit) Window(sid string) (desk.Window, error) {
-	window := desk.Window{Limit: ShownMessages}
+func (v *Visit) Window(sid string) (records.Window, error) {
+	window := records.Window{Limit: ShownMessages}
 	if of, number, _ := strings.Cut(v.R.Header.Get(headerOldest), " "); of == sid {
 		if from, err := strconv.Atoi(number); err == nil && from > 0 {
 			window.From = from
@@ -62,7 +62,7 @@ func (v *Visit) Window(sid string) (desk.Window, error) {
 }
 
 // First returns the number of the oldest message of the thread, 0 for none.
-func First(t desk.Thread) int {
+func First(t records.Thread) int {
 	if len(t.Messages) == 0 {
 		return 0
 	}

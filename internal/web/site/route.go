@@ -1,9 +1,11 @@
 package site
 
-import "github.com/baton-transfers/baton/desk"
+import (
+	"github.com/baton-transfers/baton/internal/desk"
+)
 
 // Access is the set of roles that may use a route. The desk decides which conversations an agent sees
-// ([desk.AsAgent]).
+// ([records.AsAgent]).
 type Access int
 
 const (

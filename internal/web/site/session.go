@@ -11,7 +11,9 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 
@@ -51,7 +53,7 @@ const (
 
 // Person is the user of a page.
 type Person struct {
-	desk.Agent
+	people.Agent
 	// Role is the agent's role on the desk; in the demo it may be higher.
 	Role desk.Role
 	// Leave is the address to become another person of the demo, "" for a person who has signed in.
@@ -79,7 +81,7 @@ func (p Person) Administers() bool { return Administrators.allows(p.Role) }
 // sessions returns a session manager whose cookie has the name and path.
 func (s *Site) sessions(name, path string, lifetime time.Duration) *scs.SessionManager {
 	m := scs.New()
-	m.Store = desk.NewSessions(s.Desk)
+	m.Store = access.NewSessions(s.Desk)
 	m.HashTokenInStore = true
 	m.Lifetime = lifetime
 	m.Cookie.Name, m.Cookie.Path = s.CookieName(name, path), path
@@ -115,7 +117,7 @@ func (v *Visit) who() (Person, error) {
 	if name == "" || v.ended() != "" {
 		return Person{}, nil
 	}
-	agent, err := desk.FindAgent(v.Ctx, v.Desk, name)
+	agent, err := people.FindAgent(v.Ctx, v.Desk, name)
 	unknown := conversation.CodeOf(err) == conversation.CodeUnknownAgent
 	if err != nil && !unknown {
 		return Person{}, err
@@ -133,7 +135,7 @@ func (v *Visit) who() (Person, error) {
 
 // SignInAs signs the agent in with a new, empty session, so that a token that an attacker has planted or seen before is
 // worthless. asAdministrator makes a supervisor of the demo its administrator. It returns the role of the session.
-func (v *Visit) SignInAs(agent desk.Agent, asAdministrator bool) (desk.Role, error) {
+func (v *Visit) SignInAs(agent people.Agent, asAdministrator bool) (desk.Role, error) {
 	if err := errors.Join(v.People.Clear(v.Ctx), v.People.RenewToken(v.Ctx)); err != nil {
 		return "", fmt.Errorf("renew a session: %w", err)
 	}

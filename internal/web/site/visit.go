@@ -14,8 +14,10 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/web/words"
 )
@@ -33,7 +35,7 @@ type Visit struct {
 	Said string
 	// noticed caches the notices of the person, nil before they are read. failed is set on an error page, which
 	// shows no notices.
-	noticed *desk.Notices
+	noticed *records.Notices
 	failed  bool
 }
 
@@ -129,7 +131,7 @@ func StatusOf(err error) (int, string) {
 
 func statusOfRefusal(err error, refusal *conversation.Refusal) int {
 	switch {
-	case errors.Is(err, desk.ErrUnknownConversation):
+	case errors.Is(err, records.ErrUnknownConversation):
 		return http.StatusNotFound
 	case refusal.Code == conversation.CodeNotYourTask:
 		return http.StatusForbidden
@@ -156,7 +158,7 @@ func (v *Visit) worded(err error, message string) string {
 	if !refused || !v.Person.In() || (refusal.Details.Agent == "" && refusal.Details.Queue == "") {
 		return message
 	}
-	known, readErr := desk.ReadChoices(v.Ctx, v.Desk)
+	known, readErr := people.ReadChoices(v.Ctx, v.Desk)
 	if readErr != nil {
 		v.Log.WarnContext(v.Ctx, "names for a refusal not read", "error", readErr)
 		return message
@@ -166,7 +168,7 @@ func (v *Visit) worded(err error, message string) string {
 
 // wordedWith replaces the unique names in the refusal's details with the names that people read: quoted names, and
 // an agent's name at the beginning of the sentence.
-func wordedWith(known desk.Choices, refusal *conversation.Refusal) string {
+func wordedWith(known people.Choices, refusal *conversation.Refusal) string {
 	d, text, subject := refusal.Details, withoutCommand(refusal), ""
 	if rest, found := strings.CutPrefix(text, d.Agent+" "); found && d.Agent != "" {
 		subject, text = words.Isolated(known.Agent(d.Agent)), " "+rest
@@ -326,7 +328,7 @@ const settling = 3 * time.Second
 func (v *Visit) Send(sid string, command conversation.Command) (conversation.Outcome, error) {
 	outcome, err := v.Carry(sid, command)
 	if err != nil {
-		return outcome, desk.WithinTurn(v.Ctx, v.Desk, v.Person.Name, sid, command, err)
+		return outcome, records.WithinTurn(v.Ctx, v.Desk, v.Person.Name, sid, command, err)
 	}
 	return outcome, nil
 }

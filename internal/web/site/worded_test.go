@@ -9,8 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
-	"github.com/baton-transfers/baton/desk/desktest"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/desktest"
+	"github.com/baton-transfers/baton/internal/people"
 )
 
 // TestRefusalsNameAsThePageDoes checks refusals about agents and queues whose unique names the pages do not show.
@@ -19,13 +20,13 @@ func TestRefusalsNameAsThePageDoes(t *testing.T) {
 	d, err := desk.Open(t.Context(), desktest.SQLite(t), desk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
-	josu, err := desk.RegisterAgent(t.Context(), d, desk.NewAgent{FriendlyName: "josü"})
+	josu, err := people.RegisterAgent(t.Context(), d, people.NewAgent{FriendlyName: "josü"})
 	require.NoError(t, err)
-	ivan, err := desk.RegisterAgent(t.Context(), d, desk.NewAgent{FriendlyName: "Иван Петров"})
+	ivan, err := people.RegisterAgent(t.Context(), d, people.NewAgent{FriendlyName: "Иван Петров"})
 	require.NoError(t, err)
-	queue, err := desk.RegisterQueue(t.Context(), d, desk.NewQueue{FriendlyName: "経理部"})
+	queue, err := people.RegisterQueue(t.Context(), d, people.NewQueue{FriendlyName: "経理部"})
 	require.NoError(t, err)
-	known, err := desk.ReadChoices(t.Context(), d)
+	known, err := people.ReadChoices(t.Context(), d)
 	require.NoError(t, err)
 
 	facts := conversation.Facts{Settings: conversation.DefaultSettings(), AgentKnown: true, AgentAvailable: true, QueueKnown: true, QueueMembers: 1}

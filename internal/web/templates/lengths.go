@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // Limits that commands and the desk enforce, in characters.
@@ -18,13 +18,13 @@ const (
 func limitOf(of string) (int, error) {
 	switch of {
 	case "message":
-		return desk.MaxMessage, nil
+		return records.MaxMessage, nil
 	case "note":
 		return conversation.MaxNote, nil
 	case "reason", "disposition", "customer", "friendly_name", "plugin":
 		return conversation.MaxText, nil
 	case "search":
-		return desk.MaxSearch, nil
+		return records.MaxSearch, nil
 	case "name":
 		return maxUniqueName, nil
 	case "expression":

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // Line is one line of a thread: a message or an action.
@@ -37,9 +37,9 @@ func (l Line) Done() bool { return l.Author == "" && !l.System }
 
 // ForAgents returns the lines of a thread as agents and supervisors see them. reader is the name of the agent who
 // reads.
-func ForAgents(t desk.Thread, reader string) []Line {
+func ForAgents(t records.Thread, reader string) []Line {
 	named := Names{t.Names}
-	lines := messages(t, func(m desk.Message) bool { return m.From == reader }, cmp.Or(t.Conversation.Customer.Name, "Customer"))
+	lines := messages(t, func(m records.Message) bool { return m.From == reader }, cmp.Or(t.Conversation.Customer.Name, "Customer"))
 	notes := map[string]string{}
 	for _, n := range t.Notes {
 		notes[n.SID] = n.Text
@@ -80,8 +80,8 @@ func ForAgents(t desk.Thread, reader string) []Line {
 }
 
 // attemptOf returns the failed offer that the event records; false for other events.
-func attemptOf(e conversation.Event) (desk.Attempt, bool) {
-	a := desk.Attempt{Reservation: e.Reservation, Agent: e.Agent, At: e.At}
+func attemptOf(e conversation.Event) (records.Attempt, bool) {
+	a := records.Attempt{Reservation: e.Reservation, Agent: e.Agent, At: e.At}
 	switch e.Name { //nolint:exhaustive // the other events record no failed offer
 	case conversation.EventReservationRejected:
 		if a.Reason, a.Words = conversation.ReasonDeclined, e.Reason; e.Cause == conversation.CauseUnavailable {
@@ -90,16 +90,16 @@ func attemptOf(e conversation.Event) (desk.Attempt, bool) {
 	case conversation.EventReservationTimeout:
 		a.Reason = conversation.ReasonExpired
 	default:
-		return desk.Attempt{}, false
+		return records.Attempt{}, false
 	}
 	return a, true
 }
 
 // ForCustomer returns the lines of a thread as its customer sees them: no notes, and nothing about the work of
 // agents except which agent the customer talks to.
-func ForCustomer(t desk.Thread) []Line {
+func ForCustomer(t records.Thread) []Line {
 	named := Names{t.Names}
-	lines := messages(t, func(m desk.Message) bool { return m.From == desk.FromCustomer }, "You")
+	lines := messages(t, func(m records.Message) bool { return m.From == records.FromCustomer }, "You")
 	for _, x := range t.Transfers {
 		lines = append(lines, Line{At: x.CreatedAt, Text: "We’re connecting you with a colleague"})
 		unanswered := []conversation.Reason{conversation.ReasonDeclined, conversation.ReasonExpired, conversation.ReasonTaskTimeout}
@@ -115,14 +115,14 @@ func ForCustomer(t desk.Thread) []Line {
 	return identified(inOrder(lines))
 }
 
-func messages(t desk.Thread, mine func(desk.Message) bool, customer string) []Line {
+func messages(t records.Thread, mine func(records.Message) bool, customer string) []Line {
 	lines := make([]Line, 0, len(t.Messages))
 	for _, m := range t.Messages {
 		l := Line{ID: "message-" + m.SID, Number: m.Number, At: m.At, Author: t.Names.Agent(m.From), Mine: mine(m), Text: m.Text, Edited: !m.UpdatedAt.IsZero()}
 		switch m.From {
-		case desk.FromCustomer:
+		case records.FromCustomer:
 			l.Author, l.Customer = cmp.Or(conversation.CleanName(m.Identity), customer), true
-		case desk.FromSystem:
+		case records.FromSystem:
 			l.Author, l.System = "", true
 		}
 		lines = append(lines, l)

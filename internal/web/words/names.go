@@ -11,7 +11,7 @@ import (
 	"golang.org/x/text/unicode/bidi"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 )
 
 // A sentence that the server composes contains names, reasons and notes in any script. Each is isolated, so that

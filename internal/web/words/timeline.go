@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // Happening is one line of a conversation's timeline.
@@ -32,7 +32,7 @@ var inVain = []conversation.EventName{
 
 // Timeline returns everything that happened in the conversation, in order: the events of its history, and the
 // refused commands, which the history does not contain.
-func Timeline(t desk.Thread) []Happening {
+func Timeline(t records.Thread) []Happening {
 	var told []Happening
 	named := Names{t.Names}
 	for _, e := range t.Events {
@@ -54,7 +54,7 @@ func Timeline(t desk.Thread) []Happening {
 }
 
 // inWords describes an event in words.
-func inWords(t desk.Thread, e conversation.Event) string {
+func inWords(t records.Thread, e conversation.Event) string {
 	named := Names{t.Names}
 	agent, queue := cmp.Or(named.Agent(e.Agent), "no agent"), named.Queue(e.Queue)
 	why := ""
@@ -122,7 +122,7 @@ func inWords(t desk.Thread, e conversation.Event) string {
 }
 
 // toWhom returns the name of the target of the event's transfer.
-func toWhom(t desk.Thread, e conversation.Event) string {
+func toWhom(t records.Thread, e conversation.Event) string {
 	for _, x := range t.Transfers {
 		if x.Task == e.Task {
 			return Names{t.Names}.Target(x.To)

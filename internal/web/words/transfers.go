@@ -2,7 +2,7 @@ package words
 
 import (
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // Notice says what happened to a transfer.
@@ -18,7 +18,7 @@ type Notice struct {
 }
 
 // NoticeOf returns the notice for the sender of a transfer; false while the transfer has no outcome to report.
-func NoticeOf(named Names, sent desk.SentTransfer) (Notice, bool) {
+func NoticeOf(named Names, sent records.SentTransfer) (Notice, bool) {
 	switch x := sent.Transfer; x.Status {
 	case conversation.TransferActive:
 		if sent.Attempt == nil {
@@ -39,7 +39,7 @@ func NoticeOf(named Names, sent desk.SentTransfer) (Notice, bool) {
 
 // Standing returns the state of an active transfer: the outcome of its last offer, and where its task is now. It
 // returns "" before an offer has failed.
-func Standing(named Names, sent desk.SentTransfer) string {
+func Standing(named Names, sent records.SentTransfer) string {
 	if sent.Attempt == nil {
 		return ""
 	}
@@ -47,7 +47,7 @@ func Standing(named Names, sent desk.SentTransfer) string {
 }
 
 // attempted returns the outcome of an offer that was not accepted, as a sentence.
-func attempted(named Names, a desk.Attempt) string {
+func attempted(named Names, a records.Attempt) string {
 	agent := named.Agent(a.Agent)
 	switch {
 	case a.Reason == conversation.ReasonExpired:
@@ -74,7 +74,7 @@ func whereabouts(named Names, task conversation.Task) string {
 }
 
 // failed says why a transfer failed, and whether its sender has the conversation again.
-func failed(named Names, sent desk.SentTransfer) string {
+func failed(named Names, sent records.SentTransfer) string {
 	x := sent.Transfer
 	text := "The transfer to " + named.Target(x.To) + " failed: " + because(x.FailureReason) + "."
 	switch x.FailureReason {

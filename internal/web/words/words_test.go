@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // TestSentencesIsolateNames composes sentences of right-to-left names, reasons and notes.
@@ -15,13 +16,13 @@ func TestSentencesIsolateNames(t *testing.T) {
 	t.Parallel()
 	const dana = "\u2068דנה\u2069"
 	known := Names{desk.Names{Agents: map[string]string{"dana": "דנה", "bob": "Bob"}, Queues: map[string]string{"sales": "مبيعات"}}}
-	declined := desk.Attempt{Agent: "dana", Reason: conversation.ReasonDeclined, Words: "מאוחר\u202e (3)\u2069"}
+	declined := records.Attempt{Agent: "dana", Reason: conversation.ReasonDeclined, Words: "מאוחר\u202e (3)\u2069"}
 	require.Equal(t, dana+" declined: ‘\u2068מאוחר (3)\u2069’.", attempted(known, declined))
 	require.Equal(t, "waiting in \u2068مبيعات\u2069", whereabouts(known, conversation.Task{Status: conversation.TaskPending, Queue: "sales"}))
 	require.Equal(t, dana, known.Target(conversation.Target{Agent: "dana"}))
-	require.Equal(t, "Bob did not answer in time.", attempted(known, desk.Attempt{Agent: "bob", Reason: conversation.ReasonExpired}), "nothing moves")
+	require.Equal(t, "Bob did not answer in time.", attempted(known, records.Attempt{Agent: "bob", Reason: conversation.ReasonExpired}), "nothing moves")
 
-	thread := desk.Thread{Names: known.Of, Events: []conversation.Event{
+	thread := records.Thread{Names: known.Of, Events: []conversation.Event{
 		{Name: conversation.EventReservationRejected, Agent: "dana", Reason: "מאוחר"},
 		{Name: conversation.EventTaskUpdated, To: conversation.Target{Queue: "sales"}, By: "dana"},
 	}}
@@ -52,7 +53,7 @@ func TestTimelineKeepsPeoplesWords(t *testing.T) {
 		{conversation.Event{Name: conversation.EventTransferAttemptFailed, Reason: "expired"}, "The transfer was not accepted: no agent answered in time"},
 	} {
 		test.event.Agent = "alice"
-		require.Equal(t, test.want, Timeline(desk.Thread{Events: []conversation.Event{test.event}})[0].Text)
+		require.Equal(t, test.want, Timeline(records.Thread{Events: []conversation.Event{test.event}})[0].Text)
 	}
 }
 
@@ -62,7 +63,7 @@ func TestTranscriptTellsWhoDeclined(t *testing.T) {
 	for cause, want := range map[conversation.Cause]string{
 		conversation.CauseUnavailable: "alice is no longer available", conversation.CauseAgent: "alice declined: ‘agent_unavailable’",
 	} {
-		thread := desk.Thread{Events: []conversation.Event{{Name: conversation.EventReservationRejected, Agent: "alice", Reason: "agent_unavailable", Cause: cause}}}
+		thread := records.Thread{Events: []conversation.Event{{Name: conversation.EventReservationRejected, Agent: "alice", Reason: "agent_unavailable", Cause: cause}}}
 		require.Equal(t, want, ForAgents(thread, "bob")[0].Text)
 	}
 }

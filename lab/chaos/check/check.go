@@ -10,8 +10,11 @@ import (
 	"slices"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/insights"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
 	"github.com/baton-transfers/baton/lab/chaos/plan"
 )
@@ -34,11 +37,11 @@ type Evidence struct {
 	trials map[string]bool
 	// shown holds the SIDs of the conversations that the desk knows.
 	shown       []string
-	transcripts map[string][]desk.Message
+	transcripts map[string][]records.Message
 	notes       map[string][]conversation.Note
 	// tasks are the desk's tasks by conversation SID.
-	tasks   map[string][]desk.Task
-	agents  []desk.Agent
+	tasks   map[string][]records.Task
+	agents  []people.Agent
 	figures insights.Figures
 	// has and counted are the agents' tasks; see agree.Loads.
 	has, counted map[string]int
@@ -563,7 +566,7 @@ func (v *Evidence) capacities() Row {
 	load, late, held := map[place]int{}, map[place]int{}, map[string]offer{}
 	came, waits := map[string]int64{}, map[string]int64{} // positions: an agent last came, a task began to wait
 	for i, event := range v.Happened {
-		if event.Name == desk.EventAgentActivity && event.Activity == desk.ActivityOf(desk.PresenceAvailable).Name {
+		if event.Name == desk.EventAgentActivity && event.Activity == routing.ActivityOf(desk.PresenceAvailable).Name {
 			came[event.Agent] = event.Position
 		}
 		if event.Name == conversation.EventTaskQueueEntered {

@@ -9,8 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/insights"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
 	"github.com/baton-transfers/baton/lab/chaos/plan"
 )
@@ -26,9 +28,9 @@ func calm(t *testing.T) *Evidence {
 		v      = &Evidence{
 			plan:    plan.Plan{Agents: []plan.Agent{{Name: "alice", Capacity: 1}, {Name: "bob", Capacity: 1}}},
 			records: map[string]conversation.Record{}, feed: map[string][]desk.LoggedEvent{}, shown: []string{sid},
-			transcripts: map[string][]desk.Message{sid: {{Number: 1, Text: "hello", From: desk.FromCustomer}}},
-			notes:       map[string][]conversation.Note{}, tasks: map[string][]desk.Task{},
-			agents: []desk.Agent{{Name: "alice", Presence: desk.PresenceAvailable}, {Name: "bob"}},
+			transcripts: map[string][]records.Message{sid: {{Number: 1, Text: "hello", From: records.FromCustomer}}},
+			notes:       map[string][]conversation.Note{}, tasks: map[string][]records.Task{},
+			agents: []people.Agent{{Name: "alice", Presence: desk.PresenceAvailable}, {Name: "bob"}},
 			has:    map[string]int{"alice": 0, "bob": 0}, counted: map[string]int{"alice": 0, "bob": 0},
 			signals: map[string]map[string]int{sid: {"talk-03": 2}}, histories: 1, replayed: 1, seen: journal.Seen{Looked: 1},
 		}
@@ -72,7 +74,7 @@ func calm(t *testing.T) *Evidence {
 	does("talk-03", plan.BySignal, conversation.AcceptCommand{Agent: "bob"})
 	asked(journal.Entry{ID: "talk-04", Name: conversation.CommandCancel, Way: plan.ByClient, Command: conversation.CancelCommand{Agent: "alice"}, Verdict: journal.Refused, Code: conversation.CodeNoActiveTransfer})
 	does("key-00", plan.ByHTTP, conversation.EndCommand{Agent: "bob"})
-	asked(journal.Entry{ID: "key-01", Name: plan.NameSay, Way: plan.ByHTTP, Author: desk.FromCustomer, Text: "hello", Verdict: journal.Done})
+	asked(journal.Entry{ID: "key-01", Name: plan.NameSay, Way: plan.ByHTTP, Author: records.FromCustomer, Text: "hello", Verdict: journal.Done})
 	does("talk-05", plan.ByClient, conversation.WrapupCommand{Agent: "alice"})
 	does("talk-06", plan.ByClient, conversation.WrapupCommand{Agent: "bob"})
 
@@ -85,7 +87,7 @@ func calm(t *testing.T) *Evidence {
 	}
 	v.position = int64(len(events))
 	for _, task := range state.Tasks {
-		v.tasks[sid] = append(v.tasks[sid], desk.Task{Conversation: sid, Task: *task})
+		v.tasks[sid] = append(v.tasks[sid], records.Task{Conversation: sid, Task: *task})
 	}
 	v.figures.Conversations = 1
 	v.figures.Sent = insights.Transfers{Initiated: 1, Completed: 1}
@@ -154,7 +156,7 @@ func TestTheCheckerCanFail(t *testing.T) {
 			v.transcripts[v.only()] = nil
 		}, "messages in the transcripts", 1, 0, 0},
 		"a message that is stored twice": {func(v *Evidence) {
-			v.transcripts[v.only()] = append(v.transcripts[v.only()], desk.Message{Number: 2, Text: "hello"})
+			v.transcripts[v.only()] = append(v.transcripts[v.only()], records.Message{Number: 2, Text: "hello"})
 		}, "messages in the transcripts", 0, 1, 0},
 		"a note that isn't there":    {func(v *Evidence) { v.notes = nil }, "notes at the desk", 1, 0, 0},
 		"a note that is there twice": {func(v *Evidence) { v.notes["CH"] = v.notes[v.only()] }, "notes at the desk", 0, 1, 0},

@@ -20,9 +20,12 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/agree"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/insights"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
 	"github.com/baton-transfers/baton/lab/chaos/plan"
@@ -47,8 +50,8 @@ type Sources struct {
 // Gather reads everything that the checks need, after all is quiet.
 func Gather(ctx context.Context, s Sources) (*Evidence, error) {
 	v := &Evidence{
-		plan: s.Plan, records: map[string]conversation.Record{}, transcripts: map[string][]desk.Message{}, notes: map[string][]conversation.Note{},
-		tasks: map[string][]desk.Task{}, signals: map[string]map[string]int{}, trials: s.Trials, Told: s.Told,
+		plan: s.Plan, records: map[string]conversation.Record{}, transcripts: map[string][]records.Message{}, notes: map[string][]conversation.Note{},
+		tasks: map[string][]records.Task{}, signals: map[string]map[string]int{}, trials: s.Trials, Told: s.Told,
 	}
 	for _, step := range []func(context.Context, Sources) error{v.readRecords, v.readFeed, v.readDesk, v.readHistories} {
 		if err := step(ctx, s); err != nil {
@@ -107,7 +110,7 @@ func (v *Evidence) readFeed(ctx context.Context, s Sources) (err error) {
 		return err
 	}
 	for after := int64(0); ; {
-		page, err := desk.EventsAfter(ctx, s.Desk, after, desk.MaxPage)
+		page, err := outbox.EventsAfter(ctx, s.Desk, after, desk.MaxPage)
 		if err != nil {
 			return err
 		}
@@ -122,7 +125,7 @@ func (v *Evidence) readFeed(ctx context.Context, s Sources) (err error) {
 // readDesk reads what the desk shows, and records where it differs from the conversations.
 func (v *Evidence) readDesk(ctx context.Context, s Sources) (err error) {
 	for after := (*desk.Cursor)(nil); ; {
-		page, err := desk.ConversationListPage(ctx, s.Desk, desk.ConversationFilter{}, desk.Page{Limit: desk.MaxPage, After: after})
+		page, err := records.ConversationListPage(ctx, s.Desk, records.ConversationFilter{}, desk.Page{Limit: desk.MaxPage, After: after})
 		if err != nil {
 			return err
 		}
@@ -139,15 +142,15 @@ func (v *Evidence) readDesk(ctx context.Context, s Sources) (err error) {
 	var mutex sync.Mutex
 	err = testenv.Each(v.sids(), readAtOnce, func(sid string) error {
 		differ := agree.Conversation(ctx, s.Desk, v.records[sid], v.feed[sid])
-		transcript, err := desk.ReadTranscript(ctx, s.Desk, sid, desk.AsSystem())
+		transcript, err := records.ReadTranscript(ctx, s.Desk, sid, records.AsSystem())
 		if err != nil {
 			return err
 		}
-		notes, err := desk.ListNotes(ctx, s.Desk, sid, desk.AsSystem())
+		notes, err := records.ListNotes(ctx, s.Desk, sid, records.AsSystem())
 		if err != nil {
 			return err
 		}
-		tasks, err := desk.ListTasks(ctx, s.Desk, sid)
+		tasks, err := records.ListTasks(ctx, s.Desk, sid)
 		mutex.Lock()
 		defer mutex.Unlock()
 		if differ != nil {
@@ -159,7 +162,7 @@ func (v *Evidence) readDesk(ctx context.Context, s Sources) (err error) {
 	if err != nil {
 		return err
 	}
-	if v.agents, err = desk.ListAgents(ctx, s.Desk); err != nil {
+	if v.agents, err = people.ListAgents(ctx, s.Desk); err != nil {
 		return err
 	}
 	if v.has, v.counted, err = agree.Loads(ctx, s.Desk); err != nil {
@@ -175,10 +178,10 @@ func (v *Evidence) readDesk(ctx context.Context, s Sources) (err error) {
 			add(&v.figures.Sent, group.Sent)
 		}
 	}
-	if v.pendingWebhooks, _, err = desk.PendingWebhooks(ctx, s.Desk); err != nil {
+	if v.pendingWebhooks, _, err = outbox.PendingWebhooks(ctx, s.Desk); err != nil {
 		return err
 	}
-	dead, err := desk.DeadWebhooks(ctx, s.Desk, desk.Page{})
+	dead, err := outbox.DeadWebhooks(ctx, s.Desk, desk.Page{})
 	v.deadWebhooks = len(dead.Entries)
 	return err
 }

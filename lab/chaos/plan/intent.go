@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // Intent is what a step means in the conversation's current state: a command, a message or a claim.
@@ -47,7 +47,7 @@ func (p *Plan) Resolve(a Act, d Dice, r *conversation.Record) []Intent {
 	case ActClose:
 		return only(conversation.CloseCommand{Reason: "enough"})
 	case ActSay:
-		author := desk.FromCustomer
+		author := records.FromCustomer
 		if holder := With(r, conversation.TaskAssigned); holder != nil && d.of(0, 2) == 0 {
 			author = holder.Agent
 		}

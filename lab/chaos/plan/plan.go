@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
 )
 
 // Plan is everything that a seed determines. Times count from the start of the load.

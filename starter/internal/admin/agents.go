@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
 
@@ -20,7 +22,7 @@ func agentsCommand(c *cli.Env) *cobra.Command {
 	cmd.AddCommand(addAgent(c), setAgent(c), &cobra.Command{
 		Use: "remove NAME", Short: "Remove an agent who has no task", Args: name("agent"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			if err := desk.RemoveAgent(ctx, d, args[0]); err != nil {
+			if err := people.RemoveAgent(ctx, d, args[0]); err != nil {
 				return err
 			}
 			return showAgents(ctx, c, d)
@@ -45,7 +47,7 @@ func unbindAgent(c *cli.Env) *cobra.Command {
 				return cli.WrongUsage("name one agent, or give --all")
 			}
 			if every {
-				identities, err := desk.ListIdentities(ctx, d)
+				identities, err := access.ListIdentities(ctx, d)
 				if err != nil {
 					return err
 				}
@@ -54,7 +56,7 @@ func unbindAgent(c *cli.Env) *cobra.Command {
 				}
 			}
 			for _, agent := range args {
-				if err := desk.ReleaseIdentity(ctx, d, agent); err != nil {
+				if err := access.ReleaseIdentity(ctx, d, agent); err != nil {
 					return err
 				}
 			}
@@ -66,12 +68,12 @@ func unbindAgent(c *cli.Env) *cobra.Command {
 }
 
 func showIdentities(ctx context.Context, c *cli.Env, d *desk.Desk) error {
-	identities, err := desk.ListIdentities(ctx, d)
+	identities, err := access.ListIdentities(ctx, d)
 	if err != nil {
 		return err
 	}
 	if identities == nil {
-		identities = []desk.Identity{}
+		identities = []access.Identity{}
 	}
 	known, err := cli.ReadNames(ctx, d)
 	if err != nil {
@@ -94,7 +96,7 @@ func addAgent(c *cli.Env) *cobra.Command {
 		Use: "add NAME", Short: "Add an agent", Args: name("agent"), Long: addedName("Add an agent.", "Иван Петров", "ivan-petrov"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			unique, shown := namesOf(args[0], friendly)
-			if err := desk.AddAgent(ctx, d, desk.NewAgent{
+			if err := people.AddAgent(ctx, d, people.NewAgent{
 				Name: unique, FriendlyName: shown, Role: desk.Role(role), Capacity: capacity, Presence: desk.Presence(status), Queues: queues,
 			}); err != nil {
 				return err
@@ -105,7 +107,7 @@ func addAgent(c *cli.Env) *cobra.Command {
 	cmd.Flags().StringVar(&role, "role", string(desk.RoleAgent), "agent, supervisor or admin")
 	cmd.Flags().StringVar(&status, "status", string(desk.PresenceOffline), "available, break or offline")
 	cmd.Flags().StringVar(&friendly, "friendly-name", "", "the name that people read, in any script (default: NAME)")
-	cmd.Flags().IntVar(&capacity, "capacity", desk.DefaultCapacity, "maximum number of tasks at a time, for each channel")
+	cmd.Flags().IntVar(&capacity, "capacity", people.DefaultCapacity, "maximum number of tasks at a time, for each channel")
 	cmd.Flags().StringSliceVar(&queues, "queue", nil, "a queue to work on; may be repeated")
 	return cmd
 }
@@ -118,7 +120,7 @@ func setAgent(c *cli.Env) *cobra.Command {
 		if !anyChanged(cmd) {
 			return cli.WrongUsage("say what to set: --status, --capacity, --role or --friendly-name")
 		}
-		change := desk.AgentChange{Capacity: map[conversation.Channel]int{}}
+		change := people.AgentChange{Capacity: map[conversation.Channel]int{}}
 		for _, capacity := range capacities {
 			channel, number, _ := strings.Cut(capacity, "=")
 			limit, err := strconv.Atoi(number)
@@ -137,7 +139,7 @@ func setAgent(c *cli.Env) *cobra.Command {
 			change.FriendlyName = &friendly
 		}
 		return c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			if err := desk.UpdateAgent(ctx, d, args[0], change); err != nil {
+			if err := people.UpdateAgent(ctx, d, args[0], change); err != nil {
 				return err
 			}
 			return showAgents(ctx, c, d)
@@ -151,7 +153,7 @@ func setAgent(c *cli.Env) *cobra.Command {
 }
 
 func showAgents(ctx context.Context, c *cli.Env, d *desk.Desk) error {
-	agents, err := desk.ListAgents(ctx, d)
+	agents, err := people.ListAgents(ctx, d)
 	if err != nil {
 		return err
 	}

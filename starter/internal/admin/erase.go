@@ -19,7 +19,8 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/temporalenv"
@@ -65,7 +66,7 @@ func eraseCommand(c *cli.Env) *cobra.Command {
 
 // erasure is the result of an erasure or of its dry run, and what remains.
 type erasure struct {
-	desk.Erased
+	records.Erased
 
 	DryRun bool `json:"dry_run,omitempty"`
 	// Histories is how many workflow runs were deleted or, in a dry run, would be.
@@ -77,7 +78,7 @@ func runErase(ctx context.Context, c *cli.Env, d *desk.Desk, o eraseOptions) err
 	sids := []string{o.conversation}
 	if o.customer != "" {
 		var err error
-		if sids, err = desk.ConversationsOf(ctx, d, o.customer); err != nil {
+		if sids, err = records.ConversationsOf(ctx, d, o.customer); err != nil {
 			return err
 		}
 		if len(sids) == 0 {
@@ -95,7 +96,7 @@ func runErase(ctx context.Context, c *cli.Env, d *desk.Desk, o eraseOptions) err
 		if o.histories {
 			// The desk comes first, after all checks: it can find a customer's conversations only until it has
 			// erased them.
-			planned, err := desk.Erase(ctx, d, sids, true)
+			planned, err := records.Erase(ctx, d, sids, true)
 			if err != nil {
 				return err
 			}
@@ -115,7 +116,7 @@ func runErase(ctx context.Context, c *cli.Env, d *desk.Desk, o eraseOptions) err
 			}
 			kept = nil
 		}
-		if done.Erased, err = desk.Erase(ctx, d, sids, o.dry); err != nil {
+		if done.Erased, err = records.Erase(ctx, d, sids, o.dry); err != nil {
 			if conversation.CodeOf(err) != "" {
 				return err // nothing was erased
 			}

@@ -11,7 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/outbox"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
@@ -27,7 +29,7 @@ func keysCommand(c *cli.Env) *cobra.Command {
 	}, &cobra.Command{
 		Use: "revoke SK…", Short: "Revoke an API key", Args: name("key (SK…)"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			if err := desk.RevokeKey(ctx, d, args[0]); err != nil {
+			if err := access.RevokeKey(ctx, d, args[0]); err != nil {
 				return err
 			}
 			return showKeys(ctx, c, d)
@@ -37,25 +39,25 @@ func keysCommand(c *cli.Env) *cobra.Command {
 }
 
 func addKey(c *cli.Env) *cobra.Command {
-	var key desk.Key
+	var key access.Key
 	var role string
 	cmd := &cobra.Command{
 		Use: "add --role service|supervisor|agent", Short: "Add an API key and print its secret once", Args: cobra.NoArgs,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-			key.Role = desk.KeyRole(role)
+			key.Role = access.KeyRole(role)
 			if key.Name == "" {
 				key.Name = role
 				if key.Agent != "" {
 					key.Name = key.Agent
 				}
 			}
-			added, secret, err := desk.AddKey(ctx, d, key)
+			added, secret, err := access.AddKey(ctx, d, key)
 			if err != nil {
 				return err
 			}
 			c.Security().Write(ctx, seclog.Entry{Event: seclog.SecretShown, Subject: added.SID})
 			printed := struct {
-				desk.Key
+				access.Key
 
 				Secret string `json:"secret"`
 			}{added, secret}
@@ -67,7 +69,7 @@ func addKey(c *cli.Env) *cobra.Command {
 	cmd.Flags().StringVar(&role, "role", "", "service: everything; supervisor: read and move all; agent: act as --agent only")
 	cmd.Flags().StringVar(&key.Agent, "agent", "", "agent of a key with the role agent")
 	cmd.Flags().StringVar(&key.Name, "name", "", "name of the key, for people (default: the role or the agent)")
-	cmd.Flags().IntVar(&key.RateLimit, "limit", desk.DefaultRateLimit, "requests per second")
+	cmd.Flags().IntVar(&key.RateLimit, "limit", access.DefaultRateLimit, "requests per second")
 	cli.Required(cmd, "role")
 	return cmd
 }
@@ -77,15 +79,15 @@ func accountCommand(c *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "account", Short: "Show the account's SID and auth token, or renew the token", Args: cobra.NoArgs,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-			read := desk.ReadAccount
+			read := access.ReadAccount
 			if renew {
-				read = desk.RenewAuthToken
+				read = access.RenewAuthToken
 			}
 			account, err := read(ctx, d)
 			if err != nil {
 				return err
 			}
-			if err := desk.NoteSecretShown(ctx, d, "auth_token"); err != nil {
+			if err := access.NoteSecretShown(ctx, d, "auth_token"); err != nil {
 				return err
 			}
 			printed := map[string]string{"account_sid": account.SID, "auth_token": account.AuthToken}
@@ -99,7 +101,7 @@ func accountCommand(c *cli.Env) *cobra.Command {
 }
 
 func showKeys(ctx context.Context, c *cli.Env, d *desk.Desk) error {
-	keys, err := desk.ListKeys(ctx, d)
+	keys, err := access.ListKeys(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -129,7 +131,7 @@ func webhooksCommand(c *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			count, err := desk.RedeliverWebhooks(ctx, d, positions...)
+			count, err := outbox.RedeliverWebhooks(ctx, d, positions...)
 			if err != nil {
 				return err
 			}
@@ -147,7 +149,7 @@ func webhookSecret(c *cli.Env) *cobra.Command {
 		Use: "secret", Short: "Show whether the auth token or a separate secret signs webhooks", Args: cobra.NoArgs,
 		Long: "The account's auth token signs webhooks, until `baton webhooks secret renew` creates a separate secret.",
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-			account, err := desk.ReadAccount(ctx, d)
+			account, err := access.ReadAccount(ctx, d)
 			if err != nil {
 				return err
 			}
@@ -161,7 +163,7 @@ func webhookSecret(c *cli.Env) *cobra.Command {
 			"signs X-Baton-Signature-Next. Give receivers the new secret in that time, and let them accept either header. After the\n" +
 			"overlap, the new secret signs X-Twilio-Signature. Use an overlap of 0 if the present secret has leaked.",
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-			account, secret, err := desk.RenewWebhookSecret(ctx, d, overlap)
+			account, secret, err := access.RenewWebhookSecret(ctx, d, overlap)
 			if err != nil {
 				return err
 			}
@@ -176,7 +178,7 @@ func webhookSecret(c *cli.Env) *cobra.Command {
 }
 
 // showWebhookSecret prints what signs webhooks, and the secret if it was just made.
-func showWebhookSecret(c *cli.Env, account desk.Account, secret string) error {
+func showWebhookSecret(c *cli.Env, account access.Account, secret string) error {
 	signedWith := "auth_token"
 	if current, _ := account.Signing(time.Now()); current != account.AuthToken {
 		signedWith = "webhook_secret"
@@ -210,7 +212,7 @@ func eventPositions(ctx context.Context, d *desk.Desk, sids []string, every bool
 		if !ok {
 			return nil, cli.WrongUsage("%q is no event's SID: take one (EV…) that `baton webhooks` shows", sid)
 		}
-		found, err := desk.EventPage(ctx, d, desk.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
+		found, err := outbox.EventPage(ctx, d, outbox.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
 		if err != nil {
 			return nil, err
 		}
@@ -234,13 +236,13 @@ type shownWebhook struct {
 }
 
 func showWebhooks(ctx context.Context, c *cli.Env, d *desk.Desk) error {
-	waiting, oldest, err := desk.PendingWebhooks(ctx, d)
+	waiting, oldest, err := outbox.PendingWebhooks(ctx, d)
 	if err != nil {
 		return err
 	}
 	dead := []shownWebhook{}
 	for page := (desk.Page{Limit: desk.MaxPage}); ; {
-		found, err := desk.DeadWebhooks(ctx, d, page)
+		found, err := outbox.DeadWebhooks(ctx, d, page)
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
 
@@ -20,7 +22,7 @@ func queuesCommand(c *cli.Env) *cobra.Command {
 		Use: "add NAME", Short: "Add a queue", Args: name("queue"), Long: addedName("Add a queue.", "Возвраты", "vozvraty"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
 			unique, shown := namesOf(args[0], friendly)
-			if err := desk.CreateQueue(ctx, d, desk.NewQueue{Name: unique, FriendlyName: shown, Members: members}); err != nil {
+			if err := people.CreateQueue(ctx, d, people.NewQueue{Name: unique, FriendlyName: shown, Members: members}); err != nil {
 				return err
 			}
 			return showQueues(ctx, c, d)
@@ -31,14 +33,14 @@ func queuesCommand(c *cli.Env) *cobra.Command {
 		Use: "set NAME --member AGENT", Short: "Replace the members of a queue or set its friendly name", Args: name("queue"),
 	}
 	set.RunE = c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-		change := desk.QueueChange{}
+		change := people.QueueChange{}
 		if set.Flags().Changed("friendly-name") {
 			change.FriendlyName = &friendly
 		}
 		if set.Flags().Changed("member") || change.FriendlyName == nil {
 			change.Members = &members
 		}
-		if err := desk.UpdateQueue(ctx, d, args[0], change); err != nil {
+		if err := people.UpdateQueue(ctx, d, args[0], change); err != nil {
 			return err
 		}
 		return showQueues(ctx, c, d)
@@ -50,7 +52,7 @@ func queuesCommand(c *cli.Env) *cobra.Command {
 	cmd.AddCommand(add, set, &cobra.Command{
 		Use: "remove NAME", Short: "Remove a queue that has no tasks", Args: name("queue"),
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			if err := desk.RemoveQueue(ctx, d, args[0]); err != nil {
+			if err := people.RemoveQueue(ctx, d, args[0]); err != nil {
 				return err
 			}
 			return showQueues(ctx, c, d)
@@ -60,7 +62,7 @@ func queuesCommand(c *cli.Env) *cobra.Command {
 }
 
 func showQueues(ctx context.Context, c *cli.Env, d *desk.Desk) error {
-	queues, err := desk.ListQueues(ctx, d)
+	queues, err := people.ListQueues(ctx, d)
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,10 @@ import (
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/codec"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/telemetry"
 	"github.com/baton-transfers/baton/internal/temporalenv"
@@ -72,7 +73,9 @@ func (c *Env) WithSender(ctx context.Context, do func(ctx context.Context, s *co
 
 // recordRefused records a refusal at the desk, if this machine reaches it. The worker records it in any case.
 func (c *Env) recordRefused(ctx context.Context, sid string, command conversation.Command, refused error) error {
-	return c.withReachableDesk(ctx, func(ctx context.Context, d *desk.Desk) error { return desk.NoteRefused(ctx, d, sid, command, refused) })
+	return c.withReachableDesk(ctx, func(ctx context.Context, d *desk.Desk) error {
+		return records.NoteRefused(ctx, d, sid, command, refused)
+	})
 }
 
 // WithDesk calls do with the desk. The desk must exist unless create is set.

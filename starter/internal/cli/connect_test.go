@@ -13,8 +13,8 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk/desktest"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desktest"
 	"github.com/baton-transfers/baton/internal/insights"
 )
 

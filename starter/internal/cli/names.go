@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // Names formats the names of agents and queues for people. If a friendly name differs from the unique name, it
@@ -22,7 +24,7 @@ func (n Names) Queue(name string) string { return Named(n.Of.Queue(name), name) 
 
 // Author returns the author of a message.
 func (n Names) Author(from string) string {
-	if from == desk.FromCustomer || from == desk.FromSystem {
+	if from == records.FromCustomer || from == records.FromSystem {
 		return from
 	}
 	return n.Agent(from)
@@ -76,20 +78,20 @@ func unknownQueue(name string) error {
 // Removed agents and queues still have conversations, so search for them before calling it.
 func RequireKnown(ctx context.Context, d *desk.Desk, agent, queue string) error {
 	if agent != "" {
-		agents, err := desk.ListAgents(ctx, d)
+		agents, err := people.ListAgents(ctx, d)
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(agents, func(a desk.Agent) bool { return a.Name == agent }) {
+		if !slices.ContainsFunc(agents, func(a people.Agent) bool { return a.Name == agent }) {
 			return UnknownAgent(agent)
 		}
 	}
 	if queue != "" {
-		queues, err := desk.ListQueues(ctx, d)
+		queues, err := people.ListQueues(ctx, d)
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(queues, func(q desk.Queue) bool { return q.Name == queue }) {
+		if !slices.ContainsFunc(queues, func(q people.Queue) bool { return q.Name == queue }) {
 			return unknownQueue(queue)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk/naming"
+	"github.com/baton-transfers/baton/internal/naming"
 )
 
 // flagOf returns the command's flag for a field of the desk or of the rules; "" if there is none.

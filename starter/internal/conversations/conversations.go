@@ -17,8 +17,10 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
 
@@ -272,11 +274,11 @@ func whyNoOffer(ctx context.Context, c *cli.Env, sid, agent string, late error) 
 // unknown_agent.
 func availability(ctx context.Context, c *cli.Env, agent, queue string, channel conversation.Channel) (reasons []string, err error) {
 	err = c.WithDesk(ctx, false, func(ctx context.Context, d *desk.Desk) error {
-		agents, err := desk.ListAgents(ctx, d)
+		agents, err := people.ListAgents(ctx, d)
 		if err != nil {
 			return err
 		}
-		at := slices.IndexFunc(agents, func(a desk.Agent) bool { return a.Name == agent })
+		at := slices.IndexFunc(agents, func(a people.Agent) bool { return a.Name == agent })
 		if at < 0 {
 			return cli.UnknownAgent(agent)
 		}
@@ -395,7 +397,7 @@ func sayCommand(c *cli.Env) *cobra.Command {
 				if err := commands.CaughtUp(ctx, b, d, args[0]); err != nil {
 					return err
 				}
-				message, err := desk.Say(ctx, d, desk.NewMessage{Conversation: args[0], From: as, Text: strings.Join(args[1:], " ")})
+				message, err := records.Say(ctx, d, records.NewMessage{Conversation: args[0], From: as, Text: strings.Join(args[1:], " ")})
 				if err != nil {
 					return err
 				}

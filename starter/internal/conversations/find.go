@@ -11,13 +11,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
 
 func findCommand(c *cli.Env) *cobra.Command {
-	var filter desk.Filter
+	var filter records.Filter
 	var status string
 	var limit int
 	cmd := &cobra.Command{
@@ -65,11 +66,11 @@ func findCommand(c *cli.Env) *cobra.Command {
 }
 
 // findAll reads pages until it has the wanted number of matches, because one search stops at the desk's limits.
-func findAll(ctx context.Context, d *desk.Desk, filter desk.Filter, text string, limit int) ([]desk.Match, error) {
-	found := []desk.Match{}
+func findAll(ctx context.Context, d *desk.Desk, filter records.Filter, text string, limit int) ([]records.Match, error) {
+	found := []records.Match{}
 	page := desk.Page{Limit: limit}
 	for {
-		some, err := desk.ConversationPage(ctx, d, filter, text, page)
+		some, err := records.ConversationPage(ctx, d, filter, text, page)
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +82,7 @@ func findAll(ctx context.Context, d *desk.Desk, filter desk.Filter, text string,
 	}
 }
 
-func showFound(w io.Writer, found []desk.Match, known cli.Names) {
+func showFound(w io.Writer, found []records.Match, known cli.Names) {
 	if len(found) == 0 {
 		fmt.Fprintln(w, "no conversation found")
 		return

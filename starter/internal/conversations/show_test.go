@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
 
@@ -33,15 +34,17 @@ func TestTablesShowFriendlyNames(t *testing.T) {
 		"Иван (ivan) assigned; pending in מכירות (sales)": func(w io.Writer) { showStep(w, record, known) },
 		"transfer Иван (ivan) → queue מכירות (sales)":     func(w io.Writer) { showStep(w, record, known) },
 		"is assigned (Иван (ivan))":                       func(w io.Writer) { fmt.Fprintln(w, OutcomeSentence(outcome, known)) },
-		"Иван (ivan): Привет":                             func(w io.Writer) { showTranscript(w, []desk.Message{{From: "ivan", Text: "Привет"}}, nil, known) },
-		"customer: Hello":                                 func(w io.Writer) { showTranscript(w, []desk.Message{{From: "customer", Text: "Hello"}}, nil, known) },
+		"Иван (ivan): Привет": func(w io.Writer) {
+			showTranscript(w, []records.Message{{From: "ivan", Text: "Привет"}}, nil, known)
+		},
+		"customer: Hello": func(w io.Writer) { showTranscript(w, []records.Message{{From: "customer", Text: "Hello"}}, nil, known) },
 		"note of Иван (ivan) (transfer): Over to you": func(w io.Writer) {
 			showTranscript(w, nil, []conversation.Note{{Author: "ivan", Kind: "transfer", Text: "Over to you"}}, known)
 		},
 		"Иван (ivan),מכירות (sales)": func(w io.Writer) {
-			showFound(w, []desk.Match{{Conversation: desk.Conversation{Live: []conversation.Task{*record.Tasks[0], *record.Tasks[1]}}, Excerpt: &desk.Excerpt{}}}, known)
+			showFound(w, []records.Match{{Conversation: records.Conversation{Live: []conversation.Task{*record.Tasks[0], *record.Tasks[1]}}, Excerpt: &records.Excerpt{}}}, known)
 		},
-		"gone": func(w io.Writer) { showTranscript(w, []desk.Message{{From: "gone", Text: "."}}, nil, known) },
+		"gone": func(w io.Writer) { showTranscript(w, []records.Message{{From: "gone", Text: "."}}, nil, known) },
 	} {
 		var out bytes.Buffer
 		c := &cli.Env{Stdout: &out}

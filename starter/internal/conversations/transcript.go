@@ -10,8 +10,10 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
@@ -21,13 +23,13 @@ func transcriptCommand(c *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "transcript CH…", Short: "Show the transcript and the notes of a conversation", Args: oneConversation,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			reader := desk.AsSystem()
+			reader := records.AsSystem()
 			switch as {
 			case "":
-			case desk.FromCustomer:
-				reader = desk.AsCustomer()
+			case records.FromCustomer:
+				reader = records.AsCustomer()
 			default:
-				reader = desk.AsAgent(as)
+				reader = records.AsAgent(as)
 			}
 			read := func(ctx context.Context, d *desk.Desk) error { return readTranscript(ctx, c, d, args[0], reader) }
 			err := c.WithDesk(cmd.Context(), false, read)
@@ -49,20 +51,20 @@ func transcriptCommand(c *cli.Env) *cobra.Command {
 	return cmd
 }
 
-func readTranscript(ctx context.Context, c *cli.Env, d *desk.Desk, sid string, reader desk.Reader) error {
-	messages, err := desk.ReadTranscript(ctx, d, sid, reader)
+func readTranscript(ctx context.Context, c *cli.Env, d *desk.Desk, sid string, reader records.Reader) error {
+	messages, err := records.ReadTranscript(ctx, d, sid, reader)
 	if err != nil {
 		return err
 	}
 	var notes []conversation.Note
-	if reader != desk.AsCustomer() { // customers never see notes
-		if notes, err = desk.ListNotes(ctx, d, sid, reader); err != nil {
+	if reader != records.AsCustomer() { // customers never see notes
+		if notes, err = records.ListNotes(ctx, d, sid, reader); err != nil {
 			return err
 		}
 	}
 	c.Security().Write(ctx, seclog.Entry{Event: seclog.Export, Subject: sid, Reason: "transcript"})
 	read := struct {
-		Messages []desk.Message      `json:"messages"`
+		Messages []records.Message   `json:"messages"`
 		Notes    []conversation.Note `json:"notes"`
 	}{messages, notes}
 	known, err := cli.ReadNames(ctx, d)
@@ -72,7 +74,7 @@ func readTranscript(ctx context.Context, c *cli.Env, d *desk.Desk, sid string, r
 	return c.Print(read, func(w io.Writer) { showTranscript(w, messages, notes, known) })
 }
 
-func showTranscript(w io.Writer, messages []desk.Message, notes []conversation.Note, known cli.Names) {
+func showTranscript(w io.Writer, messages []records.Message, notes []conversation.Note, known cli.Names) {
 	for _, m := range messages {
 		fmt.Fprintf(w, "%s  %s: %s\n", cli.Clock(m.At), cli.OneLine(known.Author(m.From)), cli.OneLine(m.Text))
 	}
@@ -86,7 +88,7 @@ func offersCommand(c *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "offers --agent AGENT", Short: "Show the offers to an agent, with transcript and note", Args: cobra.NoArgs,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, _ []string) error {
-			offers, err := desk.ListOffers(ctx, d, agent)
+			offers, err := routing.ListOffers(ctx, d, agent)
 			if err != nil {
 				return err
 			}
@@ -118,7 +120,7 @@ func noteCommand(c *cli.Env) *cobra.Command {
 		Use: "note CH… --author AGENT TEXT", Short: "Store a note at the desk and print its SID, for a later transfer",
 		Args: conversationAndText,
 		RunE: c.OnDesk(func(ctx context.Context, d *desk.Desk, args []string) error {
-			sid, err := desk.StoreNote(ctx, d, args[0], author, strings.Join(args[1:], " "))
+			sid, err := records.StoreNote(ctx, d, args[0], author, strings.Join(args[1:], " "))
 			if err != nil {
 				return err
 			}

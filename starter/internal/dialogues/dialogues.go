@@ -16,8 +16,9 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 	"github.com/baton-transfers/baton/starter/internal/conversations"
 )
@@ -215,7 +216,7 @@ func (i *importer) write(ctx context.Context, sid, agent string, turns [][2]stri
 		if err != nil {
 			return err
 		}
-		if _, err := desk.Say(ctx, i.desk, desk.NewMessage{Conversation: sid, From: from, Text: turn[1]}); err != nil {
+		if _, err := records.Say(ctx, i.desk, records.NewMessage{Conversation: sid, From: from, Text: turn[1]}); err != nil {
 			return err
 		}
 	}
@@ -225,18 +226,18 @@ func (i *importer) write(ctx context.Context, sid, agent string, turns [][2]stri
 func author(speaker, agent string) (string, error) {
 	switch speaker {
 	case "customer":
-		return desk.FromCustomer, nil
+		return records.FromCustomer, nil
 	case "agent":
 		return agent, nil
 	case "action":
-		return desk.FromSystem, nil
+		return records.FromSystem, nil
 	}
 	return "", fmt.Errorf("a turn of %q: the speakers are customer, agent and action", speaker)
 }
 
 // identical reports whether the transcript, as the receiving agent sees it, equals the source.
 func (i *importer) identical(ctx context.Context, sid string, result imported, turns [][2]string) (bool, error) {
-	transcript, err := desk.ReadTranscript(ctx, i.desk, sid, desk.AsAgent(result.To))
+	transcript, err := records.ReadTranscript(ctx, i.desk, sid, records.AsAgent(result.To))
 	if err != nil {
 		return false, err
 	}

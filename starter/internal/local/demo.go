@@ -14,10 +14,12 @@ import (
 
 	"github.com/baton-transfers/baton"
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/insights"
+	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/starter/internal/admin"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 	"github.com/baton-transfers/baton/starter/internal/conversations"
@@ -114,7 +116,7 @@ func (s *story) transfersAreOff(ctx context.Context) error {
 		return err
 	}
 	for _, agent := range []string{"alice", "bob"} {
-		if err := desk.SetPresence(ctx, s.desk, agent, desk.PresenceAvailable); err != nil {
+		if err := routing.SetPresence(ctx, s.desk, agent, desk.PresenceAvailable); err != nil {
 			return err
 		}
 	}
@@ -166,7 +168,7 @@ func (s *story) bobAccepts(ctx context.Context) error {
 	if err := s.offered(ctx, "bob"); err != nil {
 		return err
 	}
-	offers, err := desk.ListOffers(ctx, s.desk, "bob")
+	offers, err := routing.ListOffers(ctx, s.desk, "bob")
 	if err != nil {
 		return err
 	}
@@ -278,7 +280,7 @@ func (s *story) writes(ctx context.Context, from, text string) error {
 	if err := commands.CaughtUp(ctx, s.sender, s.desk, s.sid); err != nil {
 		return err
 	}
-	if _, err := desk.Say(ctx, s.desk, desk.NewMessage{Conversation: s.sid, From: from, Text: text}); err != nil {
+	if _, err := records.Say(ctx, s.desk, records.NewMessage{Conversation: s.sid, From: from, Text: text}); err != nil {
 		return err
 	}
 	s.quote("%-9s %s", from+":", text)

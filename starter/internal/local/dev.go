@@ -14,9 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/desk"
+	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/codecserver"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/serve"
 	"github.com/baton-transfers/baton/starter/internal/cli"
@@ -129,7 +130,7 @@ func codecEndpoint(address string) string {
 
 // printDev prints all addresses, and the credentials, which are unique to this desk.
 func printDev(ctx context.Context, c *cli.Env, h *here, database string) error {
-	account, err := desk.ReadAccount(ctx, h.desk)
+	account, err := access.ReadAccount(ctx, h.desk)
 	if err != nil {
 		return err
 	}

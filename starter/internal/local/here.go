@@ -16,9 +16,10 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton/codec"
-	"github.com/baton-transfers/baton/desk"
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/devserver"
+	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/serve"
 	"github.com/baton-transfers/baton/internal/temporalenv"
 	"github.com/baton-transfers/baton/workflows"
@@ -66,7 +67,7 @@ func runHere(ctx context.Context, p place) (_ *here, err error) {
 	if h.desk, err = desk.Open(ctx, p.database, desk.Options{Logger: p.logger, Cipher: p.keys}); err != nil {
 		return nil, err
 	}
-	if _, err = desk.SeedDemo(ctx, h.desk); err != nil {
+	if _, err = people.SeedDemo(ctx, h.desk); err != nil {
 		return nil, err
 	}
 	h.server, err = devserver.Start(ctx, devserver.Options{

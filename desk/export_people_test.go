@@ -1,5 +1,0 @@
-package desk
-
-// This file gives the tests of this package what it does not export.
-
-var ValidName = validName

@@ -1,0 +1,247 @@
+package routing_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/desktest"
+	"github.com/baton-transfers/baton/internal/outbox"
+	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routing"
+)
+
+func testQueueExpressions(t *testing.T, h *desktest.Environment) {
+	ctx := t.Context()
+	require.NoError(t, people.AddAgent(ctx, h.Desk, people.NewAgent{Name: "alice", Attributes: `{"skills":["billing"],"language":"en"}`}))
+	require.NoError(t, people.AddAgent(ctx, h.Desk, people.NewAgent{Name: "bob", Attributes: `{"skills":["support"]}`}))
+	require.NoError(t, people.CreateQueue(ctx, h.Desk, people.NewQueue{Name: "billing", TargetWorkers: `skills HAS "billing" AND language == "en"`}))
+	require.NoError(t, people.CreateQueue(ctx, h.Desk, people.NewQueue{Name: "everyone", TargetWorkers: `1==1`}))
+	require.NoError(t, people.CreateQueue(ctx, h.Desk, people.NewQueue{Name: "bobs", TargetWorkers: `name IN ["bob"]`}))
+	members := func() map[string]string {
+		queues, err := people.ListQueues(ctx, h.Desk)
+		require.NoError(t, err)
+		found := map[string]string{}
+		for _, q := range queues {
+			found[q.Name] = strings.Join(q.Members, " ")
+		}
+		return found
+	}
+	require.Equal(t, map[string]string{"billing": "alice", "everyone": "alice bob", "bobs": "bob"}, members())
+
+	require.NoError(t, people.UpdateAgent(ctx, h.Desk, "bob", people.AgentChange{Attributes: new(`{"skills":["support","billing"],"language":"en"}`)}))
+	require.NoError(t, people.UpdateAgent(ctx, h.Desk, "alice", people.AgentChange{Attributes: new(`{}`)}))
+	require.NoError(t, people.UpdateAgent(ctx, h.Desk, "bob", people.AgentChange{Rewrite: func(are string) string { return strings.Replace(are, `"support",`, "", 1) }}))
+	require.JSONEq(t, `{"skills":["billing"],"language":"en"}`, string(h.AgentNamed("bob").Attributes))
+	require.NoError(t, people.AddAgent(ctx, h.Desk, people.NewAgent{Name: "carol", Attributes: `{"skills":["billing"],"language":"en"}`}))
+	require.Equal(t, map[string]string{"billing": "bob carol", "everyone": "alice bob carol", "bobs": "bob"}, members(), "it follows the agents")
+
+	require.NoError(t, people.UpdateQueue(ctx, h.Desk, "billing", people.QueueChange{TargetWorkers: new(`language != "en"`)}))
+	require.Equal(t, "alice", members()["billing"], "and the queue")
+
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, people.AddMember(ctx, h.Desk, "everyone", "bob"), "follows from its expression")
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, people.UpdateQueue(ctx, h.Desk, "everyone", people.QueueChange{Leave: []string{"bob"}}), "follows from its expression")
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, people.SetMembers(ctx, h.Desk, "everyone", "bob"), "follows from its expression")
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, people.UpdateQueue(ctx, h.Desk, "everyone", people.QueueChange{TargetWorkers: new(`skills HAS`)}), "target_workers: at character")
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, people.UpdateAgent(ctx, h.Desk, "bob", people.AgentChange{Attributes: new(`[]`)}), "JSON object")
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, people.UpdateAgent(ctx, h.Desk, "bob", people.AgentChange{Rewrite: func(string) string { return `[]` }}), "JSON object")
+	desktest.RequireRefused(t, conversation.CodeUnknownQueue, people.UpdateQueue(ctx, h.Desk, "sales", people.QueueChange{}), "no queue named")
+	require.Equal(t, map[string]string{"billing": "alice", "everyone": "alice bob carol", "bobs": "bob"}, members(), "what is refused changes nothing")
+}
+
+// testJoiningIsPlaced: an agent who joins a queue by their attributes is offered its waiting tasks.
+func testJoiningIsPlaced(t *testing.T, h *desktest.Environment) {
+	h.TransfersOn()
+	require.NoError(t, people.AddAgent(t.Context(), h.Desk, people.NewAgent{Name: "alice", Presence: desk.PresenceAvailable}))
+	require.NoError(t, people.CreateQueue(t.Context(), h.Desk, people.NewQueue{Name: "support", TargetWorkers: `ready == true`}))
+	th := h.Start("support").Follow()
+	require.Empty(t, h.Matches())
+	require.NoError(t, people.UpdateAgent(t.Context(), h.Desk, "alice", people.AgentChange{Attributes: new(`{"ready":true}`)}))
+	h.DispatchNow()
+	require.Equal(t, map[string]string{th.State.Tasks[0].SID: "alice"}, h.Matches())
+}
+
+func testActivities(t *testing.T, h *desktest.Environment) {
+	ctx := t.Context()
+	h.Staff("support", "alice")
+	lunch, err := routing.AddActivity(ctx, h.Desk, "Lunch", false)
+	require.NoError(t, err)
+	chat, err := routing.AddActivity(ctx, h.Desk, "Chat only", true)
+	require.NoError(t, err)
+
+	require.NoError(t, people.UpdateAgent(ctx, h.Desk, "alice", people.AgentChange{Activity: &lunch.SID}))
+	require.Equal(t, "Lunch", h.AgentNamed("alice").Activity.Name)
+	require.Equal(t, desk.PresenceBreak, h.AgentNamed("alice").Presence)
+	require.NoError(t, people.UpdateAgent(ctx, h.Desk, "alice", people.AgentChange{Activity: &chat.SID}))
+	require.Equal(t, "Chat only", h.AgentNamed("alice").Activity.Name)
+	require.True(t, h.AgentNamed("alice").Available())
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, routing.RemoveActivity(ctx, h.Desk, chat.SID), "alice has this activity")
+	require.NoError(t, routing.SetPresence(ctx, h.Desk, "alice", desk.PresenceOffline))
+	require.Equal(t, "Offline", h.AgentNamed("alice").Activity.Name)
+
+	renamed, err := routing.RenameActivity(ctx, h.Desk, chat.SID, "Chats")
+	require.NoError(t, err)
+	require.Equal(t, "Chats", renamed.Name)
+	require.NoError(t, routing.RemoveActivity(ctx, h.Desk, chat.SID))
+	_, err = routing.AddActivity(ctx, h.Desk, "Break", true)
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, err, "already")
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, routing.RemoveActivity(ctx, h.Desk, routing.ActivityOf(desk.PresenceBreak).SID), "every desk has")
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, people.UpdateAgent(ctx, h.Desk, "alice", people.AgentChange{Activity: new("WA1")}), "no activity")
+
+	found, err := outbox.EventPage(ctx, h.Desk, outbox.EventFilter{Name: desk.EventAgentActivity, Agent: "alice"}, desk.Page{})
+	require.NoError(t, err)
+	var reasons []string
+	for _, e := range found.Entries {
+		reasons = append(reasons, e.Reason)
+	}
+	require.Equal(t, []string{"Offline", "Chat only", "Lunch"}, reasons, "newest first")
+	events, err := outbox.ConversationEvents(ctx, h.Desk, 0, 0)
+	require.NoError(t, err)
+	require.Empty(t, events, "the conversations' feed has none of it")
+}
+
+func testWorkflows(t *testing.T, h *desktest.Environment) {
+	ctx := t.Context()
+	h.Staff("support")
+	h.Clock.Advance(time.Second)
+	h.Staff("billing")
+	route := func(workflow string, attributes map[string]any) routing.Route {
+		found, err := routing.FindRoute(ctx, h.Desk, workflow, attributes)
+		require.NoError(t, err)
+		return found
+	}
+	require.Equal(t, routing.Route{Queue: "support"}, route("", nil), "the queue that was added first")
+
+	configuration := `{"task_routing":{"filters":[
+		{"filter_friendly_name":"VIP","expression":"tier == \"gold\" AND amount > 100","targets":[{"queue":"` + conversation.QueueSID("billing") + `","priority":"7"}]}],
+		"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`
+	saved, err := routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{FriendlyName: "Sales", Configuration: configuration})
+	require.NoError(t, err)
+	require.Equal(t, routing.Route{Queue: "billing", Priority: 7}, route(saved.SID, map[string]any{"tier": "gold", "amount": 250.0}))
+	require.Equal(t, routing.Route{Queue: "support"}, route(saved.SID, map[string]any{"tier": "gold", "amount": 5.0}))
+
+	_, err = routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{SID: desk.DefaultWorkflow(), FriendlyName: "Everything", Configuration: strings.ReplaceAll(configuration, "gold", "tin")})
+	require.NoError(t, err, "the default one may be changed")
+	require.Equal(t, routing.Route{Queue: "billing", Priority: 7}, route("", map[string]any{"tier": "tin", "amount": 250.0}))
+
+	for _, wrong := range []struct{ workflow routing.Workflow }{
+		{routing.Workflow{FriendlyName: "Sales", Configuration: configuration}},
+		{routing.Workflow{FriendlyName: "A", Configuration: `{}`}},
+		{routing.Workflow{FriendlyName: "A", Configuration: `nonsense`}},
+		{routing.Workflow{FriendlyName: "A", Configuration: strings.ReplaceAll(configuration, "AND", "ALSO")}},
+		{routing.Workflow{FriendlyName: "A", Configuration: strings.ReplaceAll(configuration, `"7"`, `"-7"`)}},
+		{routing.Workflow{SID: "WW1", FriendlyName: "A", Configuration: configuration}},
+		{routing.Workflow{FriendlyName: "", Configuration: configuration}},
+	} {
+		_, err := routing.SaveWorkflow(ctx, h.Desk, wrong.workflow)
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), "%+v: %v", wrong.workflow, err)
+	}
+	_, err = routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{FriendlyName: "A", Configuration: `{"task_routing":{"default_filter":{"queue":"WQ1"}}}`})
+	desktest.RequireRefused(t, conversation.CodeUnknownQueue, err, "no queue with the SID")
+	for key, in := range map[string]string{
+		"timeout": "targets", "skip_if": "targets", "expression": "targets", "order_by": "targets", "known_worker_sid": "targets",
+		"known_worker_friendly_name": "targets", "condition": "filters", "max": "default_filter", "version": "",
+	} {
+		given := map[string]string{
+			"targets": strings.Replace(configuration, `"priority"`, `"`+key+`":"1==1","priority"`, 1), "filters": strings.Replace(configuration, `"expression"`, `"`+key+`":1,"expression"`, 1),
+			"default_filter": strings.Replace(configuration, `"default_filter":{`, `"default_filter":{"`+key+`":true,`, 1), "": strings.Replace(configuration, "{", `{"`+key+`":{},`, 1),
+		}[in]
+		_, err := routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{SID: saved.SID, FriendlyName: "Sales", Configuration: given})
+		desktest.RequireRefused(t, conversation.CodeInvalidPayload, err, key+`" in `)
+		if in == "targets" {
+			require.ErrorContains(t, err, `filter 1 "VIP"`)
+		}
+		_, err = routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{SID: saved.SID, FriendlyName: "Sales", Configuration: strings.Replace(configuration, `"priority"`, `"skip_if":null,"order_by":"","priority"`, 1)})
+		require.NoError(t, err, "a key without a value asks for nothing")
+	}
+	ignored := strings.Replace(configuration, `"priority"`, `"timeout":60,"priority"`, 1)
+	require.NoError(t, h.ExclusiveTx(ctx, "store a configuration of before", func(tx *desk.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE workflows SET configuration = $1 WHERE sid = $2`, ignored, saved.SID)
+		return err
+	}))
+	_, err = routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{SID: saved.SID, FriendlyName: "Sales and returns", Configuration: ignored})
+	require.NoError(t, err, "a configuration that an older version stored may be renamed")
+	require.Equal(t, routing.Route{Queue: "billing", Priority: 7}, route(saved.SID, map[string]any{"tier": "gold", "amount": 250.0}))
+	require.NoError(t, routing.RemoveWorkflow(ctx, h.Desk, saved.SID))
+	_, err = routing.FindRoute(ctx, h.Desk, saved.SID, nil)
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, err, "no workflow")
+	desktest.RequireRefused(t, conversation.CodeInvalidPayload, routing.RemoveWorkflow(ctx, h.Desk, desk.DefaultWorkflow()), "every desk has")
+}
+
+// testExpensiveExpressions uses expressions of queues and attributes of agents that take too long to evaluate.
+func testExpensiveExpressions(t *testing.T, h *desktest.Environment) {
+	list := `{"list":[` + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + `]}`
+	long := strings.TrimSuffix(strings.Repeat(`list HAS "x" OR `, 250), ` OR `)
+	require.NoError(t, people.AddAgent(t.Context(), h.Desk, people.NewAgent{Name: "erin", Attributes: list}))
+	refused := func(err error, field string) {
+		t.Helper()
+		require.ErrorContains(t, err, field+": ")
+		require.ErrorContains(t, err, "too many steps")
+		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err))
+	}
+	refused(people.CreateQueue(t.Context(), h.Desk, people.NewQueue{Name: "long", TargetWorkers: long}), "target_workers")
+	require.NoError(t, people.CreateQueue(t.Context(), h.Desk, people.NewQueue{Name: "lists", TargetWorkers: "1==0"}))
+	refused(people.UpdateQueue(t.Context(), h.Desk, "lists", people.QueueChange{TargetWorkers: &long}), "target_workers")
+	require.NoError(t, people.UpdateAgent(t.Context(), h.Desk, "erin", people.AgentChange{Attributes: new("{}")}))
+	require.NoError(t, people.UpdateQueue(t.Context(), h.Desk, "lists", people.QueueChange{TargetWorkers: &long}))
+	refused(people.UpdateAgent(t.Context(), h.Desk, "erin", people.AgentChange{Attributes: &list}), "attributes")
+	refused(people.AddAgent(t.Context(), h.Desk, people.NewAgent{Name: "frank", Attributes: list}), "attributes")
+	require.Empty(t, h.AgentNamed("erin").Queues)
+
+	saved, err := routing.SaveWorkflow(t.Context(), h.Desk, routing.Workflow{FriendlyName: "Long", Configuration: fmt.Sprintf(
+		`{"task_routing":{"filters":[{"expression":%q,"targets":[{"queue":%q}]}]}}`, long, conversation.QueueSID("lists"))})
+	require.NoError(t, err)
+	var attributes map[string]any
+	require.NoError(t, json.Unmarshal([]byte(list), &attributes))
+	_, err = routing.FindRoute(t.Context(), h.Desk, saved.SID, attributes)
+	refused(err, "attributes")
+}
+
+// testManyMembers adds and removes more members of a queue than one statement does.
+func testManyMembers(t *testing.T, h *desktest.Environment) {
+	const many = 1300
+	for i := range many {
+		require.NoError(t, people.AddAgent(t.Context(), h.Desk, people.NewAgent{
+			Name: fmt.Sprintf("agent-%04d", i), Attributes: fmt.Sprintf(`{"level":%d}`, i), Presence: desk.PresenceAvailable, Capacity: 1,
+		}))
+	}
+	members := func() int {
+		queues, err := people.ListQueues(t.Context(), h.Desk)
+		require.NoError(t, err)
+		return len(queues[0].Members)
+	}
+	require.NoError(t, people.CreateQueue(t.Context(), h.Desk, people.NewQueue{Name: "levels", TargetWorkers: "level >= 0"}))
+	require.Equal(t, many, members())
+	require.NoError(t, people.UpdateQueue(t.Context(), h.Desk, "levels", people.QueueChange{TargetWorkers: new("level < 7")}))
+	require.Equal(t, 7, members())
+	require.NoError(t, people.UpdateQueue(t.Context(), h.Desk, "levels", people.QueueChange{TargetWorkers: new("level >= 5")}))
+	require.Equal(t, many-5, members())
+	require.NoError(t, people.UpdateAgent(t.Context(), h.Desk, "agent-0006", people.AgentChange{Attributes: new(`{"level":1}`)}))
+	require.Equal(t, many-6, members())
+
+	// Changes between the evaluation and the transaction are taken into account.
+	p, err := routing.SelectMembers(t.Context(), h.Desk, "level >= 5")
+	require.NoError(t, err)
+	require.NoError(t, people.UpdateAgent(t.Context(), h.Desk, "agent-0006", people.AgentChange{Attributes: new(`{"level":9}`)}))
+	require.NoError(t, h.ExclusiveTx(t.Context(), "fill the queue", func(tx *desk.Tx) error { return routing.FillQueue(t.Context(), tx, "levels", p) }))
+	require.Equal(t, many-5, members())
+	for i := range 2 {
+		p.Find("agent-0009", `{"level":9}`, i == 1) // as if the evaluation had found that
+		require.NoError(t, h.ExclusiveTx(t.Context(), "fill the queue", func(tx *desk.Tx) error { return routing.FillQueue(t.Context(), tx, "levels", p) }))
+		require.Equal(t, many-6+i, members(), "the transaction evaluates only what has changed")
+	}
+}
+
+// testConfigurationLength counts the characters of a workflow's configuration, not its bytes.
+func testConfigurationLength(t *testing.T, _ *desktest.Environment) {
+	for _, character := range []string{"a", "é", "😀"} {
+		_, refusal := routing.ReadRouting(strings.Repeat(character, routing.MaxConfiguration+1), nil)
+		require.Contains(t, refusal.Message, "has 65537 characters: shorten it to at most 65536")
+	}
+}
