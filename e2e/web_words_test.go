@@ -21,7 +21,6 @@ import (
 
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/records"
-
 	"github.com/baton-transfers/baton/internal/testenv"
 )
 

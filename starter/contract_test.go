@@ -14,9 +14,8 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/contract"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
 

@@ -13,9 +13,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
@@ -101,6 +100,7 @@ func validKey(k *Key) *conversation.Refusal {
 	return desk.CleanName("key", &k.Name)
 }
 
+// SelectKeys is the SELECT of the API keys, for [ScanKey].
 const SelectKeys = `SELECT sid, name, role, agent, rate_limit, created_at, revoked_at, last_used_at, secret_hash FROM api_keys`
 
 // storedKey is a key and the hash of its secret.
@@ -110,6 +110,7 @@ type storedKey struct {
 	hash string
 }
 
+// ScanKey reads a row of [SelectKeys].
 func ScanKey(r sqldb.Row) (k storedKey, err error) {
 	err = r.Scan(&k.SID, &k.Name, &k.Role, &k.Agent, &k.RateLimit, sqldb.Instant(&k.CreatedAt), sqldb.Instant(&k.RevokedAt), sqldb.Instant(&k.LastUsedAt), &k.hash)
 	return k, err

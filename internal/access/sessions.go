@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

@@ -10,7 +10,6 @@ import (
 	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/desktest"
-
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

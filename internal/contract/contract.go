@@ -3,7 +3,7 @@
 // package.
 //
 // Two kinds of names are pinned elsewhere. The names of the HTTP API are in internal/httpapi/openapi.json, which
-// `make drift` compares with the routes. The names of tables and columns are in desk/migrations.
+// `make drift` compares with the routes. The names of tables and columns are in internal/desk/migrations.
 //
 // Must not import: other packages of Baton.
 package contract

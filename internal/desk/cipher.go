@@ -83,6 +83,7 @@ type openedEvent struct {
 	into     *conversation.Event
 }
 
+// ReadEvent returns the scan destination of an event's JSON. The event's position has to be scanned before it.
 func ReadEvent(position *int64, into *conversation.Event) sqldb.Opener {
 	return openedEvent{position: position, encoded: new(string), into: into}
 }

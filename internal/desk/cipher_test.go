@@ -399,7 +399,7 @@ var tableAndColumn = regexp.MustCompile("`([a-z_]+\\.[a-z_]+)`")
 func TestEveryColumnHasAVerdict(t *testing.T) {
 	t.Parallel()
 	h := desktest.New(t, desktest.SQLite(t))
-	document, err := os.ReadFile("../docs/security.md")
+	document, err := os.ReadFile("../../docs/security.md")
 	require.NoError(t, err)
 	listed := map[string]bool{}
 	for _, match := range tableAndColumn.FindAllStringSubmatch(string(document), -1) {

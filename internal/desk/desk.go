@@ -127,6 +127,7 @@ func (d *Desk) Close() error {
 	return nil
 }
 
+// Wrap says in the error what was being done.
 func Wrap(doing string, err error) error { return fmt.Errorf("%s: %w", doing, err) }
 
 // outcome returns the error for the caller: a refusal unchanged, because people read it, and any other error
@@ -154,6 +155,7 @@ func (e *TakenError) Error() string { return e.Refusal.Error() }
 // Unwrap returns the refusal.
 func (e *TakenError) Unwrap() error { return e.Refusal }
 
+// Taken returns a [TakenError] that refuses the field with invalid_payload.
 func Taken(field, format string, args ...any) error {
 	return &TakenError{Invalid(field, format, args...)}
 }

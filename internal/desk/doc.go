@@ -1,21 +1,24 @@
-// Package desk keeps the contact center's records and routes its tasks. The records are agents and their presence,
-// queues, tasks and reservations, transcripts, notes, settings, and the figures about transfers.
+// Package desk is the contact center's database as its other packages share it: opening and migrating it, transactions,
+// locks between them, wake-ups, sealed columns, the event log, the audit list and the settings.
 //
-// The conversation's workflow decides and the desk follows. The desk builds its rows from the snapshots that
-// conversations send ([routing.Sync]), so it never shows anything that a conversation's history does not contain. The
-// desk itself decides only which agent a waiting task is matched with ([routing.Dispatch]). A match becomes an offer
-// only when the conversation has accepted it.
+// The packages above it keep its records, each with its own functions over a [Desk] or a transaction ([Tx]):
+//   - access: the account, API keys, sign-in sessions and identities.
+//   - records: conversations, tasks, transfers, transcripts, notes, participants; who may read them.
+//   - routing: snapshots of conversations, matching, offers, presence, activities, TaskRouter workflows.
+//   - people: agents, queues and the directory.
+//   - outbox: webhooks, and pages of the event log.
+//   - insights: figures.
 //
-// Must not import: Temporal (a [routing.Courier] delivers the desk's commands), HTTP. The rules of a conversation belong in
-// package conversation. SQL for one database only belongs in sqlite.go and postgres.go.
+// The conversation's workflow decides and the desk follows. The desk's rows come from the snapshots that
+// conversations send (routing.Sync), so it never shows anything that a conversation's history does not contain.
+//
+// Must not import: the packages above it, Temporal, HTTP. The rules of a conversation belong in package conversation,
+// and SQL for one database only in package sqldb.
 //
 // Where to look:
-//   - sync.go: applies a snapshot to the rows.
+//   - transaction.go: what a transaction may do, and what happens after its commit.
 //   - locks.go: locks between concurrent write transactions; notifier.go: wake-ups between processes.
-//   - matching.go: which task goes to which agent; dispatch.go: delivery of matches to conversations.
-//   - presence.go: effects of an agent's change of presence; membership.go: which agents are on which queue.
-//   - events.go: the event log and the desk's own events; webhooks.go: delivery of events to receivers outside.
-//   - account.go, keys.go: credentials of the HTTP API.
-//   - reader.go: who may read and write what.
+//   - events.go: the event log and the desk's own events; audit.go: who changed what.
+//   - cipher.go: the sealed columns; sealall.go: sealing with a new key.
 //   - migrations/: the tables, and the index for every frequent query.
 package desk

@@ -43,6 +43,7 @@ func LockTranscript(ctx context.Context, tx *Tx, sid string) error {
 	return tx.LockRows(ctx, "conversations", SelectConversationRow, sid)
 }
 
+// LockLiveTasks locks the conversation's live tasks.
 func LockLiveTasks(ctx context.Context, tx *Tx, sid string) error {
 	return tx.LockRows(ctx, "tasks", SelectLiveTasksOf, sid)
 }

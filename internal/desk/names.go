@@ -104,7 +104,11 @@ func ReadNames(ctx context.Context, d *Desk) (Names, error) {
 	return names, err
 }
 
-const KindAgent, KindQueue = "agent", "queue"
+// KindAgent and KindQueue tell in an error what the name belongs to.
+const (
+	KindAgent = "agent"
+	KindQueue = "queue"
+)
 
 // Distinct returns the sorted values without repetitions, so that there are few different queries.
 func Distinct[T ~string](values []T) []T {
@@ -122,6 +126,7 @@ func (n Names) Agent(name string) string { return DisplayName(n.Agents, name) }
 // Queue returns a queue's friendly name, or the name itself when no other is known.
 func (n Names) Queue(name string) string { return DisplayName(n.Queues, name) }
 
+// CollectNames returns a function that reads rows of a name and a friendly name into the map.
 func CollectNames(into map[string]string) func(sqldb.Row) error {
 	return func(r sqldb.Row) error {
 		var name, friendly string

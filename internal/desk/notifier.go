@@ -44,6 +44,7 @@ func (d *Desk) listen(ctx context.Context) {
 	})
 }
 
+// Wake wakes the one that waits on the channel, or lets its next wait end at once.
 func Wake(waiter chan struct{}) {
 	select {
 	case waiter <- struct{}{}:

@@ -13,9 +13,8 @@ import (
 	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/desktest"
-	"github.com/baton-transfers/baton/internal/records"
-
 	"github.com/baton-transfers/baton/internal/postgres"
+	"github.com/baton-transfers/baton/internal/records"
 )
 
 // TestPostgresServer runs the tests of a server of one's own.

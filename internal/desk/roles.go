@@ -66,11 +66,13 @@ func PresenceOf(ctx context.Context, tx *Tx, name string) (Presence, error) {
 	return presence, err
 }
 
+// UnknownAgent refuses a name that no agent has with unknown_agent.
 func UnknownAgent(name string) *conversation.Refusal {
 	return conversation.Refuse(conversation.CodeUnknownAgent, conversation.Details{Agent: name},
 		"there is no agent named %q: check the spelling, or have an administrator add the agent at the desk", name)
 }
 
+// ValidPresence refuses an unknown presence with invalid_payload.
 func ValidPresence(p Presence) *conversation.Refusal {
 	if !slices.Contains([]Presence{PresenceAvailable, PresenceBreak, PresenceOffline}, p) {
 		return Invalid("presence", "there is no presence %q: choose %s, %s or %s", p, PresenceAvailable, PresenceBreak, PresenceOffline)
@@ -78,6 +80,7 @@ func ValidPresence(p Presence) *conversation.Refusal {
 	return nil
 }
 
+// DisplayName returns the friendly name of the name, or the name itself.
 func DisplayName(names map[string]string, name string) string {
 	if friendly := names[name]; friendly != "" {
 		return friendly

@@ -157,6 +157,7 @@ func saveSettings(ctx context.Context, tx *Tx, s conversation.Settings, by strin
 	return err
 }
 
+// Invalid refuses the value of a field with invalid_payload.
 func Invalid(field, format string, args ...any) *conversation.Refusal {
 	return conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{Field: field}, format, args...)
 }

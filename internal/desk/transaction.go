@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/baton-transfers/baton/internal/expression"
-
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )

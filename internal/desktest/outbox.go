@@ -13,6 +13,7 @@ import (
 	"github.com/baton-transfers/baton/internal/records"
 )
 
+// Say writes a message into the conversation.
 func Say(h *Environment, th *Conversation, from, text string) records.Message {
 	h.T.Helper()
 	said, err := records.Say(h.T.Context(), h.Desk, records.NewMessage{Conversation: th.SID, From: from, Text: text})
@@ -20,6 +21,7 @@ func Say(h *Environment, th *Conversation, from, text string) records.Message {
 	return said
 }
 
+// RequireRefused requires a refusal with the code whose sentence contains the text.
 func RequireRefused(t *testing.T, code conversation.Code, err error, says string) {
 	t.Helper()
 	require.Equal(t, code, conversation.CodeOf(err), "%v", err)
@@ -64,6 +66,7 @@ func RequireShownWhole(t require.TestingT, h *Environment, th *Conversation) {
 	}
 }
 
+// RequireSameJSON requires that both values have the same JSON.
 func RequireSameJSON(t require.TestingT, want, got any) {
 	wanted, err := json.Marshal(want)
 	require.NoError(t, err)
@@ -84,6 +87,7 @@ func SetCallback(h *Environment, url string, only ...conversation.EventName) {
 	require.NoError(h.T, err)
 }
 
+// QueueWebhooks makes webhooks of the new events.
 func QueueWebhooks(h *Environment) {
 	h.T.Helper()
 	require.NoError(h.T, outbox.QueueWebhooks(h.T.Context(), h.Desk, func() {}))
@@ -98,11 +102,13 @@ func TakeWebhooks(h *Environment) []outbox.Webhook {
 	return taken
 }
 
+// ConfirmWebhook records that the webhook was delivered.
 func ConfirmWebhook(h *Environment, w outbox.Webhook) {
 	h.T.Helper()
 	require.NoError(h.T, outbox.WebhookDelivered(h.T.Context(), h.Desk, w.Position))
 }
 
+// PendingWebhooks returns the number of webhooks that are not delivered yet.
 func PendingWebhooks(h *Environment) int {
 	h.T.Helper()
 	count, _, err := outbox.PendingWebhooks(h.T.Context(), h.Desk)
@@ -110,4 +116,5 @@ func PendingWebhooks(h *Environment) int {
 	return count
 }
 
+// WebhookLease is how long [TakeWebhooks] keeps others from taking a webhook.
 const WebhookLease = 30 * time.Second

@@ -4,9 +4,8 @@ import (
 	_ "embed"
 	"slices"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/conversations"
 	"github.com/baton-transfers/baton/internal/httpapi/flex"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/baton-transfers/baton/internal/desktest"
-
 	"github.com/baton-transfers/baton/internal/postgres"
 )
 

@@ -757,7 +757,7 @@ func testInsightsOfBefore(t *testing.T, h *desktest.Environment) {
 	before, err := Read(h.T.Context(), h.Desk, f)
 	require.NoError(t, err)
 	require.NotZero(t, before.Total.Sent.PingPong)
-	migration, err := os.ReadFile("../../desk/migrations/00005_insights.sql")
+	migration, err := os.ReadFile("../desk/migrations/00005_insights.sql")
 	require.NoError(t, err)
 	statements := regexp.MustCompile(`(?s)UPDATE tasks.*?;`).FindAllString(string(migration), -1)
 	require.Len(t, statements, 2)

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

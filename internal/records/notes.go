@@ -8,9 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -83,6 +82,7 @@ func FindNote(ctx context.Context, d *desk.Desk, sid string, reader Reader) (not
 	return note, of, err
 }
 
+// InsertNote adds the note, unless it is there already.
 func InsertNote(ctx context.Context, tx *desk.Tx, sid string, n conversation.Note) error {
 	_, err := tx.Exec(ctx, `INSERT INTO notes (sid, conversation, kind, task, transfer, author, text, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (sid) DO NOTHING`,
@@ -104,6 +104,7 @@ func ListNotes(ctx context.Context, d *desk.Desk, sid string, reader Reader) (no
 	return notes, err
 }
 
+// ReadNotes returns the notes that the reader may read, oldest first.
 func ReadNotes(ctx context.Context, tx *desk.Tx, sid string, may Extent) ([]conversation.Note, error) {
 	notes, err := sqldb.All(ctx, tx, scanNote, selectNotes+` WHERE conversation = $1 ORDER BY created_at, sid`, sid)
 	return slices.DeleteFunc(notes, func(n conversation.Note) bool { return !may.includesNote(n) }), err

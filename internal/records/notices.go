@@ -6,9 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -230,6 +229,7 @@ const noticeKept = 2 * failedShown
 // not see older notices.
 const removedAgent = "removed"
 
+// DismissAllNotices ends the notices of an agent who is removed: the next agent with the name has none of them.
 func DismissAllNotices(ctx context.Context, tx *desk.Tx, agent string, now int64) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM dismissed_notices WHERE agent = $1`, agent); err != nil {
 		return err
@@ -270,6 +270,7 @@ func DismissMissedOffer(ctx context.Context, d *desk.Desk, agent string) error {
 	return d.SharedTx(ctx, "dismiss the missed offer of "+agent, func(tx *desk.Tx) error { return ForgetMissed(ctx, tx, agent) })
 }
 
+// ForgetMissed ends the agent's notice about a missed offer.
 func ForgetMissed(ctx context.Context, tx *desk.Tx, agent string) error {
 	_, err := tx.Exec(ctx, `UPDATE agents SET missed_conversation = '', missed_at = 0 WHERE name = $1 AND missed_conversation <> ''`, agent)
 	return err

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -138,6 +137,7 @@ func noteExtent(ctx context.Context, tx *desk.Tx, reader Reader, sid string) (Ex
 	return ReaderExtent(ctx, tx, reader, sid)
 }
 
+// ConversationStatus returns the conversation's status; refused with unknown_conversation.
 func ConversationStatus(ctx context.Context, tx *desk.Tx, sid string) (conversation.ConversationStatus, error) {
 	status, found, err := sqldb.First(ctx, tx, sqldb.Value[conversation.ConversationStatus], `SELECT status FROM conversations WHERE sid = $1`, sid)
 	if err == nil && !found {

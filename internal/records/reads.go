@@ -10,9 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -244,6 +243,7 @@ const SelectTasks = `SELECT t.sid, t.conversation, t.channel, t.status, t.queue,
 		coalesce(r.sid, ''), coalesce(r.agent, ''), coalesce(r.status, ''), coalesce(r.created_at, 0), coalesce(r.expires_at, 0)
 	FROM tasks t LEFT JOIN reservations r ON r.sid = t.reservation AND r.conversation = t.conversation`
 
+// ScanTask reads a row of [SelectTasks].
 func ScanTask(r sqldb.Row) (task Task, err error) {
 	var attributes string
 	var offer conversation.Reservation
@@ -267,18 +267,22 @@ func ScanTask(r sqldb.Row) (task Task, err error) {
 	return task, nil
 }
 
+// SelectReservations is the SELECT of reservations, for [ScanReservation].
 const SelectReservations = `SELECT sid, conversation, task, agent, status, reason, excused, created_at, expires_at, updated_at FROM reservations`
 
+// ScanReservation reads a row of [SelectReservations].
 func ScanReservation(r sqldb.Row) (v Reservation, err error) {
 	err = r.Scan(&v.SID, &v.Conversation, &v.Task, &v.Agent, &v.Status, sqldb.Opened(desk.ReservationReason, &v.SID, &v.Reason), &v.Excused,
 		sqldb.Instant(&v.CreatedAt), sqldb.Instant(&v.ExpiresAt), sqldb.Instant(&v.UpdatedAt))
 	return v, err
 }
 
+// SelectTransfers is the SELECT of transfers, for [ScanTransfer].
 const SelectTransfers = `SELECT x.sid, x.conversation, x.mode, x.status, x.from_agent, x.from_task, x.to_agent, x.to_queue, x.task, x.note,
 		x.accepted_by, x.failure_reason, x.created_at, x.ended_at
 	FROM transfers x JOIN tasks t ON t.sid = x.task`
 
+// ScanTransfer reads a row of [SelectTransfers].
 func ScanTransfer(r sqldb.Row) (x Transfer, err error) {
 	err = r.Scan(&x.SID, &x.Conversation, &x.Mode, &x.Status, &x.From, &x.FromTask, &x.To.Agent, &x.To.Queue, &x.Task, &x.Note,
 		&x.AcceptedBy, &x.FailureReason, sqldb.Instant(&x.CreatedAt), sqldb.Instant(&x.EndedAt))

@@ -9,9 +9,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -263,6 +262,7 @@ func scanMessage(r sqldb.Row) (m Message, err error) {
 	return m, err
 }
 
+// ReadTranscriptTx returns the messages within the extent, in order.
 func ReadTranscriptTx(ctx context.Context, tx *desk.Tx, sid string, may Extent) ([]Message, error) {
 	condition, args := may.chooses(2)
 	return sqldb.All(ctx, tx, scanMessage, selectMessages+` WHERE conversation = $1 AND `+condition+` ORDER BY number`, append([]any{sid}, args...)...)

@@ -5,9 +5,8 @@ import (
 	"context"
 	"slices"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

@@ -7,10 +7,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/desk"
-
-	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

@@ -4,10 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/records"
-
-	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

@@ -5,10 +5,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/records"
-
-	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

@@ -10,9 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

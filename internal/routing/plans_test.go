@@ -10,7 +10,6 @@ import (
 	"github.com/baton-transfers/baton/internal/desktest"
 	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/routing"
-
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

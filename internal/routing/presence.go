@@ -3,10 +3,9 @@ package routing
 import (
 	"context"
 
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/records"
-
-	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
@@ -22,6 +21,7 @@ func SetPresence(ctx context.Context, d *desk.Desk, name string, presence desk.P
 	})
 }
 
+// ChoosePresence sets the agent's presence, and the activity that belongs to it.
 func ChoosePresence(ctx context.Context, tx *desk.Tx, name string, presence desk.Presence, now int64) error {
 	before, err := desk.PresenceOf(ctx, tx, name)
 	if err != nil {

@@ -12,9 +12,8 @@ import (
 
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/desktest"
-	"github.com/baton-transfers/baton/internal/routing"
-
 	"github.com/baton-transfers/baton/internal/postgres"
+	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/silence"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )

@@ -6,10 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/records"
-
-	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 

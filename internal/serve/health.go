@@ -8,7 +8,6 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/telemetry"
 )
 

@@ -12,10 +12,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/baton-transfers/baton/internal/contract"
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/desktest"
-
-	"github.com/baton-transfers/baton/internal/contract"
 )
 
 // described matches the text of a metric description of Prometheus's client.

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/internal/people"
-
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 	"github.com/baton-transfers/baton/internal/web/site"
 )

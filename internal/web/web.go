@@ -3,9 +3,8 @@ package web
 import (
 	"slices"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/web/admin"
 	"github.com/baton-transfers/baton/internal/web/agentdesk"
 	"github.com/baton-transfers/baton/internal/web/chat"

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/lab/chaos/plan"

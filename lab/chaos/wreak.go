@@ -14,7 +14,6 @@ import (
 
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/outbox"
-
 	"github.com/baton-transfers/baton/internal/sleep"
 	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/lab/chaos/check"

@@ -5,7 +5,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-go test -short ./conversation/... ./activities/... ./workflows/... ./desk/... ./internal/sqldb/... ./internal/insights/... \
+go test -short ./conversation/... ./activities/... ./workflows/... ./internal/sqldb/... ./internal/desk/... ./internal/access/... \
+	./internal/records/... ./internal/routing/... ./internal/people/... ./internal/outbox/... ./internal/insights/... \
 	./batontest/... ./codec/... ./internal/codecserver/... ./internal/httpapi/... ./internal/web/...
 
 tools/prose/prose.sh

@@ -11,7 +11,6 @@ import (
 
 	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/limit"
 	"github.com/baton-transfers/baton/internal/seclog"

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/seclog"
 )
 

@@ -10,9 +10,8 @@ import (
 	"time"
 
 	"github.com/baton-transfers/baton/internal/access"
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/commands"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/limit"
 	"github.com/baton-transfers/baton/internal/seclog"
 )

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/web/site"
 	"github.com/baton-transfers/baton/internal/web/words"
 )

@@ -15,7 +15,6 @@ import (
 	"github.com/baton-transfers/baton/internal/outbox"
 	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/routing"
-
 	"github.com/baton-transfers/baton/internal/sleep"
 )
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/people"
-
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
 

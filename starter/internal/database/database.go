@@ -13,9 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/baton-transfers/baton/internal/desk"
-
 	"github.com/baton-transfers/baton/internal/config"
+	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/seclog"
 	"github.com/baton-transfers/baton/starter/internal/cli"
 )
