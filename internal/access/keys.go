@@ -100,8 +100,7 @@ func validKey(k *Key) *conversation.Refusal {
 	return desk.CleanName("key", &k.Name)
 }
 
-// SelectKeys is the SELECT of the API keys, for [ScanKey].
-const SelectKeys = `SELECT sid, name, role, agent, rate_limit, created_at, revoked_at, last_used_at, secret_hash FROM api_keys`
+const selectKeys = `SELECT sid, name, role, agent, rate_limit, created_at, revoked_at, last_used_at, secret_hash FROM api_keys`
 
 // storedKey is a key and the hash of its secret.
 type storedKey struct {
@@ -110,8 +109,7 @@ type storedKey struct {
 	hash string
 }
 
-// ScanKey reads a row of [SelectKeys].
-func ScanKey(r sqldb.Row) (k storedKey, err error) {
+func scanKey(r sqldb.Row) (k storedKey, err error) {
 	err = r.Scan(&k.SID, &k.Name, &k.Role, &k.Agent, &k.RateLimit, sqldb.Instant(&k.CreatedAt), sqldb.Instant(&k.RevokedAt), sqldb.Instant(&k.LastUsedAt), &k.hash)
 	return k, err
 }
@@ -120,7 +118,7 @@ func ScanKey(r sqldb.Row) (k storedKey, err error) {
 func ListKeys(ctx context.Context, d *desk.Desk) ([]Key, error) {
 	keys := []Key{}
 	err := d.ReadTx(ctx, "read the API keys", func(tx *desk.Tx) error {
-		stored, err := sqldb.All(ctx, tx, ScanKey, SelectKeys+` ORDER BY created_at, sid`)
+		stored, err := sqldb.All(ctx, tx, scanKey, selectKeys+` ORDER BY created_at, sid`)
 		for _, k := range stored {
 			keys = append(keys, k.Key)
 		}
@@ -132,19 +130,28 @@ func ListKeys(ctx context.Context, d *desk.Desk) ([]Key, error) {
 // RevokeKey revokes the key. Revoking it again does nothing. Refused with invalid_payload: an unknown SID.
 func RevokeKey(ctx context.Context, d *desk.Desk, sid string) error {
 	return d.ExclusiveTx(ctx, "revoke an API key", func(tx *desk.Tx) error {
-		keys, err := sqldb.All(ctx, tx, ScanKey, SelectKeys+` WHERE sid = $1`, sid)
+		keys, err := sqldb.All(ctx, tx, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		if err == nil && len(keys) == 0 {
 			return desk.Invalid("sid", "there is no key %q: see the list of keys", sid)
 		}
 		if err != nil {
 			return err
 		}
-		return RevokeKeys(ctx, tx, sqldb.Micros(d.Now()), keys)
+		return revokeKeys(ctx, tx, sqldb.Micros(d.Now()), keys)
 	})
 }
 
-// RevokeKeys revokes those of the keys that are not revoked yet.
-func RevokeKeys(ctx context.Context, tx *desk.Tx, now int64, keys []storedKey) error {
+// RevokeKeysOf revokes all keys of the agent.
+func RevokeKeysOf(ctx context.Context, tx *desk.Tx, agent string, now int64) error {
+	keys, err := sqldb.All(ctx, tx, scanKey, selectKeys+` WHERE agent = $1 ORDER BY created_at, sid`, agent)
+	if err != nil {
+		return err
+	}
+	return revokeKeys(ctx, tx, now, keys)
+}
+
+// revokeKeys revokes those of the keys that are not revoked yet.
+func revokeKeys(ctx context.Context, tx *desk.Tx, now int64, keys []storedKey) error {
 	for _, k := range keys {
 		revoked, err := tx.Exec(ctx, `UPDATE api_keys SET revoked_at = $2 WHERE sid = $1 AND revoked_at = 0`, k.SID, now)
 		if err != nil {
@@ -176,7 +183,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, sid, secret string) (K
 	given := hashSecret(secret)
 	var found storedKey
 	err := a.desk.QueryOne(ctx, "read an API key", func(tx *desk.Tx) (err error) {
-		found, _, err = sqldb.First(ctx, tx, ScanKey, SelectKeys+` WHERE sid = $1`, sid)
+		found, _, err = sqldb.First(ctx, tx, scanKey, selectKeys+` WHERE sid = $1`, sid)
 		return err
 	})
 	if err != nil {

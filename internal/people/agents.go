@@ -414,12 +414,8 @@ func RemoveAgent(ctx context.Context, d *desk.Desk, name string, expected ...fun
 		if err := records.DismissAllNotices(ctx, tx, name, now); err != nil {
 			return err
 		}
-		keys, err := sqldb.All(ctx, tx, access.ScanKey, access.SelectKeys+` WHERE agent = $1 ORDER BY created_at, sid`, name)
-		if err != nil {
-			return err
-		}
 		// A later agent with the same name may be another person.
-		if err := access.RevokeKeys(ctx, tx, now, keys); err != nil {
+		if err := access.RevokeKeysOf(ctx, tx, name, now); err != nil {
 			return err
 		}
 		tx.Happen(desk.EventAgentDeleted, name, "", now)
