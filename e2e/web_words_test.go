@@ -270,9 +270,10 @@ func TestAMessageThatFailsStays(t *testing.T) {
 	require.Empty(t, o.texts(t, other))
 }
 
-// signedOut ends the visitor's session, as its expiry does.
+// signedOut ends the visitor's session, as its expiry does. The page's stream may be refused until the next sign-in.
 func (v *visitor) signedOut() {
 	v.t.Helper()
+	v.reconnecting.Store(true)
 	_, err := chromedp.Call(v.tab, network.ClearBrowserCookies, cdp.Empty{})
 	require.NoError(v.t, err)
 }
@@ -291,6 +292,7 @@ func TestWordsOutlastTheSession(t *testing.T) {
 		alice.clicks("button", as+" agent")
 		alice.waits("comes to the desk", `location.pathname.startsWith("/desk")`)
 		alice.seesIn(".signout", as)
+		alice.reconnecting.Store(false)
 	}
 	alice.opens("Crystal Minh")
 	alice.clicks("link", "Transfer")
