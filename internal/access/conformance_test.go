@@ -7,7 +7,7 @@ import (
 )
 
 // conformance lists the tests that every database has to pass.
-func conformanceAccess() []desktest.Test {
+func conformance() []desktest.Test {
 	return []desktest.Test{
 		{Name: "keys open, and are worthless once revoked", Run: testKeys},
 		{Name: "secrets are kept as hashes", Run: testSecretsAreHashed},
@@ -22,17 +22,17 @@ func conformanceAccess() []desktest.Test {
 	}
 }
 
-func TestSQLiteAccess(t *testing.T) {
+func TestSQLite(t *testing.T) {
 	t.Parallel()
-	desktest.OnSQLite(t, conformanceAccess())
+	desktest.OnSQLite(t, conformance())
 }
 
-func TestPostgresAccess(t *testing.T) {
+func TestPostgres(t *testing.T) {
 	t.Parallel()
-	desktest.OnPostgres(t, conformanceAccess())
+	desktest.OnPostgres(t, conformance())
 }
 
-func TestEncryptedAccess(t *testing.T) {
+func TestEncrypted(t *testing.T) {
 	t.Parallel()
-	desktest.Encrypted(t, conformanceAccess())
+	desktest.Encrypted(t, conformance())
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // conformance lists the tests that every database has to pass.
-func conformanceOutbox() []desktest.Test {
+func conformance() []desktest.Test {
 	return []desktest.Test{
 		{Name: "what changes can be watched", Run: testWatch},
 		{Name: "webhooks of a stream are delivered in order", Run: testWebhooksInOrder, Encrypted: true},
@@ -23,17 +23,17 @@ func conformanceOutbox() []desktest.Test {
 	}
 }
 
-func TestSQLiteOutbox(t *testing.T) {
+func TestSQLite(t *testing.T) {
 	t.Parallel()
-	desktest.OnSQLite(t, conformanceOutbox())
+	desktest.OnSQLite(t, conformance())
 }
 
-func TestPostgresOutbox(t *testing.T) {
+func TestPostgres(t *testing.T) {
 	t.Parallel()
-	desktest.OnPostgres(t, conformanceOutbox())
+	desktest.OnPostgres(t, conformance())
 }
 
-func TestEncryptedOutbox(t *testing.T) {
+func TestEncrypted(t *testing.T) {
 	t.Parallel()
-	desktest.Encrypted(t, conformanceOutbox())
+	desktest.Encrypted(t, conformance())
 }

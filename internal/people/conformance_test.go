@@ -7,7 +7,7 @@ import (
 )
 
 // conformance lists the tests that every database has to pass.
-func conformancePeople() []desktest.Test {
+func conformance() []desktest.Test {
 	return []desktest.Test{
 		{Name: "the directory lists whom it can be passed to", Run: testDirectory},
 		{Name: "a search folds case, diacritics and width", Run: testSearch},
@@ -22,12 +22,12 @@ func conformancePeople() []desktest.Test {
 	}
 }
 
-func TestSQLitePeople(t *testing.T) {
+func TestSQLite(t *testing.T) {
 	t.Parallel()
-	desktest.OnSQLite(t, conformancePeople())
+	desktest.OnSQLite(t, conformance())
 }
 
-func TestPostgresPeople(t *testing.T) {
+func TestPostgres(t *testing.T) {
 	t.Parallel()
-	desktest.OnPostgres(t, conformancePeople())
+	desktest.OnPostgres(t, conformance())
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // conformance lists the tests that every database has to pass.
-func conformanceRecords() []desktest.Test {
+func conformance() []desktest.Test {
 	return []desktest.Test{
 		{Name: "an agent's work is in the order in which it has to be done", Run: testWorkload},
 		{Name: "what an agent has not read is counted", Run: testUnread},
@@ -41,17 +41,17 @@ func conformanceRecords() []desktest.Test {
 	}
 }
 
-func TestSQLiteRecords(t *testing.T) {
+func TestSQLite(t *testing.T) {
 	t.Parallel()
-	desktest.OnSQLite(t, conformanceRecords())
+	desktest.OnSQLite(t, conformance())
 }
 
-func TestPostgresRecords(t *testing.T) {
+func TestPostgres(t *testing.T) {
 	t.Parallel()
-	desktest.OnPostgres(t, conformanceRecords())
+	desktest.OnPostgres(t, conformance())
 }
 
-func TestEncryptedRecords(t *testing.T) {
+func TestEncrypted(t *testing.T) {
 	t.Parallel()
-	desktest.Encrypted(t, conformanceRecords())
+	desktest.Encrypted(t, conformance())
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // conformance lists the tests that every database has to pass.
-func conformanceRouting() []desktest.Test {
+func conformance() []desktest.Test {
 	return []desktest.Test{
 		{Name: "a snapshot becomes rows", Run: testPictureBecomesRows, Encrypted: true},
 		{Name: "the same snapshot again changes nothing", Run: testSamePictureAgain},
@@ -74,17 +74,17 @@ func conformanceRouting() []desktest.Test {
 	}
 }
 
-func TestSQLiteRouting(t *testing.T) {
+func TestSQLite(t *testing.T) {
 	t.Parallel()
-	desktest.OnSQLite(t, conformanceRouting())
+	desktest.OnSQLite(t, conformance())
 }
 
-func TestPostgresRouting(t *testing.T) {
+func TestPostgres(t *testing.T) {
 	t.Parallel()
-	desktest.OnPostgres(t, conformanceRouting())
+	desktest.OnPostgres(t, conformance())
 }
 
-func TestEncryptedRouting(t *testing.T) {
+func TestEncrypted(t *testing.T) {
 	t.Parallel()
-	desktest.Encrypted(t, conformanceRouting())
+	desktest.Encrypted(t, conformance())
 }
