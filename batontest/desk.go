@@ -23,6 +23,8 @@ type Desk struct {
 	t      testing.TB
 	desk   *desk.Desk
 	engine *Engine
+	// conversations is the desk as the engine's conversations use it.
+	conversations *routing.ConversationDesk
 }
 
 // NewDesk returns a desk without agents and queues, and with the default settings: transfers are off. It is closed at
@@ -35,7 +37,7 @@ func NewDesk(t testing.TB) *Desk {
 		cancel()
 		t.Fatalf("open a desk: %v", err)
 	}
-	d := &Desk{t: t, desk: opened}
+	d := &Desk{t: t, desk: opened, conversations: routing.NewConversationDesk(opened)}
 	d.engine = NewEngine(d)
 	var dispatcher sync.WaitGroup
 	dispatcher.Go(func() { _ = routing.RunDispatcher(ctx, opened, courier{d.engine}) }) // ends with ctx
@@ -52,12 +54,12 @@ func (d *Desk) Engine() *Engine { return d.engine }
 
 // Facts implements [activities.Desk].
 func (d *Desk) Facts(ctx context.Context, query conversation.FactsQuery) (conversation.Facts, error) {
-	return routing.ReadFacts(ctx, d.desk, query)
+	return d.conversations.Facts(ctx, query)
 }
 
 // Sync implements [activities.Desk].
 func (d *Desk) Sync(ctx context.Context, snapshot conversation.Snapshot) (conversation.Acknowledgement, error) {
-	return routing.Sync(ctx, d.desk, snapshot)
+	return d.conversations.Sync(ctx, snapshot)
 }
 
 // AddQueue adds a queue, such as "billing", and its members, who must be agents of the desk.
