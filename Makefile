@@ -7,14 +7,15 @@ SHELL := /bin/sh
 # How long the tests of one package may take.
 TEST_TIMEOUT ?= 20m
 
-# The race detector needs a C compiler, and is left out if it is missing. These are never run with it: conversation has
-# no goroutines, and its walk of all states would take ten times as long; the tests of internal/insights and of the
-# programs run no goroutines of their own; e2e, examples and lab run other processes, wait for them more than they
-# compute, and measure times. SQLite, which is C translated to Go, is compiled without it: its races are not ours to
-# find, and it would take ten times as long. The rest of its module is compiled with it, because instances of generic
-# functions are shared with other packages.
+# Each test runs once without the race detector, on both databases. The fast ones (-short), which hold every list of
+# tests on SQLite, run with it as well. It needs a C compiler, and is left out if there is none. SQLite itself, which is C
+# translated to Go, is compiled without it: its races are not ours to find, and it would take ten times as long. Packages
+# without goroutines of their own, and those that only run other processes, are not worth it.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags='modernc.org/sqlite/lib=-race=false')
 WITHOUT_RACE := /(conversation|e2e|lab|examples|internal/insights|starter|worker|gateway)(/|$$)
+
+# How many tests of a package run at the same time. They wait more than they compute.
+TEST_PARALLEL ?= 5
 
 .PHONY: help demo dev build check test bench growth chaos layout lint vulncheck licences sbom release generate assets screenshots drift clean
 
@@ -42,8 +43,8 @@ test: ## run every test; the first time builds the Temporal dev server, which ta
 	@tools/postgres/install.sh
 	$(if $(RACE),,@echo "No C compiler: the tests run without the race detector.")
 	@failed=0; \
-	go test $(RACE) -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -vE '$(WITHOUT_RACE)') || failed=1; \
-	go test -parallel 3 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -E '$(WITHOUT_RACE)') || failed=1; \
+	$(if $(RACE),go test $(RACE) -short -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -vE '$(WITHOUT_RACE)') || failed=1;) \
+	go test -parallel $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) ./e2e $$(go list ./... | grep -v '/e2e$$') || failed=1; \
 	go test -C tools/deploy -timeout $(TEST_TIMEOUT) ./... || failed=1; \
 	go test -C tools/rules -timeout $(TEST_TIMEOUT) ./... || failed=1; \
 	go test -C tools/prose ./... || failed=1; \
