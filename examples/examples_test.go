@@ -220,10 +220,10 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// command returns a command in the folder. It downloads no Go modules, and is interrupted when ctx ends.
+// command returns a command in the folder, which is interrupted when ctx ends.
 func command(ctx context.Context, folder string, variables []string, program string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, program, args...)
-	c.Dir, c.Env = folder, append(append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off"), variables...)
+	c.Dir, c.Env = folder, append(append(os.Environ(), "GOFLAGS=-mod=mod"), variables...)
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = 20 * time.Second
 	return c
