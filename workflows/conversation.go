@@ -30,7 +30,10 @@ type run struct {
 	deciding bool
 	// canceled is set once a request to cancel the workflow was handled as a close.
 	canceled bool
-	deadline alarm
+	// fewerTimers is set if the run starts no timers that it rarely needs: see [run.awaitsMatch] and [run.closes].
+	// Runs that have started them before still do, and so do the runs that continue those.
+	fewerTimers bool
+	deadline    alarm
 
 	refusals   refusals
 	sealed     sealedSignals
@@ -46,6 +49,8 @@ type continued struct {
 	Pending pendingBatch `json:"untold,omitzero"`
 	// Aside are the signals set aside.
 	Aside []sealed `json:"aside,omitempty"`
+	// FewerTimers is set if the next run starts no timers that it rarely needs.
+	FewerTimers bool `json:"fewer_timers,omitempty"`
 }
 
 // Conversation is the workflow. It runs from the start of a conversation to the last wrapup, and returns a
@@ -73,13 +78,13 @@ func newRun(ctx workflow.Context, in *inbox, args []any) (*run, error) {
 	r.sealed = sealedSignals{inbox: in, refusals: &r.refusals}
 	r.projector = projector{record: &r.record, inbox: in, ending: &r.ending, gaveUpIn: -1}
 	r.attributes.state = &r.record.State
-	r.ending = ending{record: &r.record, busyIn: -1}
+	r.ending = ending{record: &r.record, busyIn: -1, commandIn: -1}
 	if continues(ctx) && record.Payload() != nil {
 		before := continued{Record: r.record}
 		if err := converter.GetDefaultDataConverter().FromPayload(record.Payload(), &before); err != nil {
 			panic(fmt.Sprintf("this build can't read the record that the run before has left: %v", err)) // as above
 		}
-		r.record = before.Record
+		r.record, r.fewerTimers = before.Record, before.FewerTimers
 		r.projector.resume(before.Pending)
 		r.sealed.aside, r.sealed.records = before.Aside, len(before.Aside) > 0
 		r.record.Forget(before.Pending.Events) // runs of earlier builds passed on everything

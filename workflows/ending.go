@@ -27,6 +27,8 @@ type ending struct {
 	record *conversation.Record
 	// busyIn is the history length at the last workflow task that changed something.
 	busyIn int
+	// commandIn is the history length at the last workflow task in which a command was handled.
+	commandIn int
 	// overAt and overSize are the length and the size in bytes of the history when the run was first found to be
 	// over.
 	overAt, overSize int
@@ -36,6 +38,17 @@ type ending struct {
 // busy records that this workflow task changed something.
 func (e *ending) busy(ctx workflow.Context) {
 	e.busyIn = workflow.GetInfo(ctx).GetCurrentHistoryLength()
+}
+
+// command records that a command was handled in this workflow task.
+func (e *ending) command(ctx workflow.Context) {
+	e.busy(ctx)
+	e.commandIn = e.busyIn
+}
+
+// commanded reports whether a command was handled in this workflow task.
+func (e *ending) commanded(ctx workflow.Context) bool {
+	return e.commandIn == workflow.GetInfo(ctx).GetCurrentHistoryLength()
 }
 
 // over reports whether the conversation is closed, or the history is long enough to continue as a new run.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/interceptor"
@@ -82,6 +83,7 @@ func newEnvironment(t *testing.T) *environment {
 		}
 	})
 	s.env.SetOnTimerFiredListener(func(string) { s.newWorkflowTask() })
+	s.env.SetOnActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) { s.newWorkflowTask() })
 	return s
 }
 

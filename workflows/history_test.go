@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/baton-transfers/baton/conversation"
 )
@@ -146,6 +147,37 @@ func readable(t *testing.T, history *historypb.History) []string {
 		}
 	}
 	return lines
+}
+
+// cost is what a history costs: the actions that Temporal Cloud bills, its events, and its size in kB.
+type cost struct {
+	actions, events int
+	size            float64
+}
+
+// costOf counts as https://docs.temporal.io/cloud/actions says. All markers of a workflow task are one action, and the
+// search attribute for versions is none.
+func costOf(history *historypb.History) cost {
+	c := cost{events: len(history.GetEvents()), size: float64(proto.Size(history)) / 1000}
+	markers := map[int64]bool{}
+	for _, event := range history.GetEvents() {
+		switch event.GetEventType() {
+		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+			enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED, enumspb.EVENT_TYPE_TIMER_STARTED,
+			enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+			c.actions++
+		case enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
+			fields := event.GetUpsertWorkflowSearchAttributesEventAttributes().GetSearchAttributes().GetIndexedFields()
+			if _, version := fields["TemporalChangeVersion"]; !version {
+				c.actions++
+			}
+		case enumspb.EVENT_TYPE_MARKER_RECORDED:
+			markers[event.GetMarkerRecordedEventAttributes().GetWorkflowTaskCompletedEventId()] = true
+		default:
+		}
+	}
+	c.actions += len(markers)
+	return c
 }
 
 // refusedIn returns the codes with which the loop refused a history's updates.

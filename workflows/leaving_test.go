@@ -31,10 +31,11 @@ func TestAClosedConversationEndsWithASummary(t *testing.T) {
 		Conversation: testSID, Status: conversation.ConversationClosed, Tasks: 2, Transfers: 1,
 		CreatedAt: startOfTest, ClosedAt: startOfTest.Add(6 * time.Second),
 	}, s.ended())
-	require.Equal(t, startOfTest.Add(6*time.Second+quiet), s.env.Now().UTC(), "after a quiet moment")
+	require.Equal(t, startOfTest.Add(6*time.Second), s.env.Now().UTC(), "with the desk's answer")
+	require.NotContains(t, s.timers, quiet)
 }
 
-// closes ends a conversation. Its quiet moment begins three seconds after the start.
+// closes ends a conversation. Its end, or its quiet moment, begins three seconds after the start.
 func closes(s *environment) {
 	s.aliceAccepts()
 	s.step(func() { s.signal("end", conversation.EndCommand{Agent: "alice"}) })
@@ -44,6 +45,7 @@ func closes(s *environment) {
 func TestWhatComesInTheQuietMomentIsAnswered(t *testing.T) {
 	t.Parallel()
 	s := newEnvironment(t)
+	ofEarlierBuild(s)
 	var answered *answer
 	closes(s)
 	s.whenQuiet = func() {
@@ -59,12 +61,68 @@ func TestWhatComesInTheQuietMomentIsAnswered(t *testing.T) {
 func TestARunIsNotLeftInAWorkflowTaskThatHasBroughtSomething(t *testing.T) {
 	t.Parallel()
 	s := newEnvironment(t)
+	ofEarlierBuild(s)
 	closes(s)
 	// It arrives together with the end of the quiet moment.
 	s.whenQuiet = func() { s.slip("accept", conversation.AcceptCommand{Agent: "bob"}) }
 	s.ended()
 	require.Equal(t, conversation.CodeConversationClosed, s.lastRefusal().Code)
 	require.Equal(t, startOfTest.Add(3*time.Second+2*quiet), s.env.Now().UTC(), "another quiet moment follows")
+}
+
+func TestACommandThatComesWithTheDesksLastAnswerIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := newEnvironment(t)
+	closes(s)
+	s.desk.duringSync = func(snapshot conversation.Snapshot) {
+		if snapshot.Status == conversation.ConversationClosed {
+			s.slip("accept", conversation.AcceptCommand{Agent: "bob"})
+		}
+	}
+	s.ended()
+	require.Equal(t, conversation.CodeConversationClosed, s.lastRefusal().Code)
+	require.Equal(t, startOfTest.Add(3*time.Second+quiet), s.env.Now().UTC(), "a quiet moment follows")
+}
+
+func TestAConversationDoesNotEndBeforeItsUpdatesAreAnswered(t *testing.T) {
+	t.Parallel()
+	s := newEnvironment(t)
+	var closed, again *answer
+	s.desk.places = false
+	s.step(func() {
+		closed = s.update("close", conversation.CloseCommand{})
+		again = s.update("close", conversation.CloseCommand{})
+	})
+	require.Equal(t, conversation.ConversationClosed, s.ended().Status)
+	closed.succeeded()
+	again.succeeded()
+	require.NotContains(t, s.timers, quiet)
+}
+
+func TestARunThatIsContinuedHasAQuietMoment(t *testing.T) {
+	t.Parallel()
+	first := newEnvironment(t)
+	first.aliceAccepts()
+	second := continues(t, first)
+	require.Contains(t, first.timers, quiet)
+	second.transfers("alice", toQueue("billing"))
+	second.step(func() {
+		require.Equal(t, []time.Duration{2 * time.Minute}, second.timers, "it has as few timers as the run before")
+	})
+	second.play()
+	require.NotContains(t, second.timers, quiet)
+}
+
+func TestARunThatContinuesOneOfAnEarlierBuildHasItsTimers(t *testing.T) {
+	t.Parallel()
+	first := newEnvironment(t)
+	ofEarlierBuild(first)
+	first.aliceAccepts()
+	second := continues(t, first)
+	second.transfers("alice", toQueue("billing"))
+	second.step(func() { require.Equal(t, []time.Duration{24 * time.Hour, 2 * time.Minute}, second.timers) })
+	second.play()
+	require.Contains(t, second.timers, quiet)
 }
 
 func TestAConversationDoesNotEndBeforeTheDeskKnows(t *testing.T) {

@@ -16,6 +16,9 @@ import (
 // was given up is sent again.
 const askAgainAfter = 5 * time.Second
 
+// timerWithin is more than the time within which the desk answers or counts as unreachable, see [unreachableAfter].
+const timerWithin = 2 * unreachableAfter
+
 // run runs the conversation until this workflow run ends. The error is why it failed, or continues it as a new run.
 //
 // The function keeps few variables while it waits, because its stack is kept as long as the conversation is open.
@@ -93,7 +96,9 @@ func (r *run) open(ctx workflow.Context) error {
 		}
 	}
 	if err == nil {
-		r.record.DatedSIDs = workflow.GetVersion(ctx, "dated-sids", workflow.DefaultVersion, 1) != workflow.DefaultVersion
+		// Each version that is recorded costs two events, so that the later one includes the earlier one.
+		r.fewerTimers = workflow.GetVersion(ctx, "fewer-timers", workflow.DefaultVersion, 1) != workflow.DefaultVersion
+		r.record.DatedSIDs = r.fewerTimers || workflow.GetVersion(ctx, "dated-sids", workflow.DefaultVersion, 1) != workflow.DefaultVersion
 	}
 	for err == nil {
 		err = r.carryOut(ctx, start)
@@ -154,7 +159,7 @@ func (r *run) overdue(ctx workflow.Context) bool {
 // handle carries out one command and answers it. The refusal of a signal is recorded, because a signal has no
 // answer. The run fails only with errors that are not refusals.
 func (r *run) handle(ctx workflow.Context, a arrival) error {
-	r.ending.busy(ctx)
+	r.ending.command(ctx)
 	if a.name == Resync && workflow.GetVersion(ctx, "resync", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
 		r.projector.sendWhole()
 		return nil
@@ -207,7 +212,7 @@ func storableAsked(ctx workflow.Context) bool {
 
 // carryOut applies a command that the run itself makes.
 func (r *run) carryOut(ctx workflow.Context, command conversation.Command) error {
-	r.ending.busy(ctx)
+	r.ending.command(ctx)
 	_, err := r.apply(ctx, command)
 	return err
 }
@@ -264,9 +269,17 @@ func (r *run) wantsToLeave(ctx workflow.Context) bool {
 }
 
 // mayLeave reports whether the run may end in this workflow task: a task that the quiet alarm opened and in which
-// nothing else happened, or any task if [run.mustLeave] reports true.
+// nothing else happened, or any task if [run.closes] or [run.mustLeave] reports true.
 func (r *run) mayLeave(ctx, root workflow.Context) bool {
-	return (r.ending.quietTask(ctx) && r.wantsToLeave(ctx)) || r.mustLeave(ctx, root)
+	return (r.ending.quietTask(ctx) && r.wantsToLeave(ctx)) || r.closes(ctx) || r.mustLeave(ctx, root)
+}
+
+// closes reports whether the run of a closed conversation ends without a quiet moment: nothing is pending, and no
+// command was handled in this workflow task. It has no command left to carry out, so that an update which arrives
+// with its last task gets the same answer from a caller's query of the closed workflow. A run that is to be continued
+// waits for its quiet moment, because that update would be cut off.
+func (r *run) closes(ctx workflow.Context) bool {
+	return r.fewerTimers && r.record.Status == conversation.ConversationClosed && r.wantsToLeave(ctx) && !r.ending.commanded(ctx)
 }
 
 // mustLeave reports whether a run that is to be continued grows too much without a quiet task, and no command is
@@ -284,13 +297,13 @@ func (r *run) leave(ctx workflow.Context) error {
 		return nil
 	}
 	r.attributes.write(ctx)
-	return workflow.NewContinueAsNewError(ctx, Type, r.input.payload, continued{r.record, r.projector.unacknowledged(), r.sealed.aside})
+	return workflow.NewContinueAsNewError(ctx, Type, r.input.payload, continued{r.record, r.projector.unacknowledged(), r.sealed.aside, r.fewerTimers})
 }
 
 // setAlarms sets timers for the earliest deadline, for reading signals again whose key is missing, and for the
 // quiet moment before the run ends.
 func (r *run) setAlarms(ctx workflow.Context) {
-	if deadline, ok := r.record.Deadline(); ok {
+	if deadline, ok := r.record.Deadline(); ok && !r.awaitsMatch(ctx, deadline) {
 		r.deadline.at(ctx, deadline.At, deadlineSummary(deadline))
 	} else {
 		r.deadline.cancel()
@@ -299,4 +312,13 @@ func (r *run) setAlarms(ctx workflow.Context) {
 	if r.wantsToLeave(ctx) && !r.ending.quiet.set() {
 		r.ending.quiet.at(ctx, workflow.Now(ctx).Add(quietFor), "a quiet moment before this run ends")
 	}
+}
+
+// awaitsMatch reports whether the deadline is that of a pending task which the desk may match in its next answer. It
+// needs no timer before: the projector's next turn, which is the answer or the end of the wait for it, comes in less
+// than [timerWithin] and sets the alarms again. Then the task is usually reserved, and a timer for it would have been
+// canceled. A deadline that is due so soon has its timer at once.
+func (r *run) awaitsMatch(ctx workflow.Context, deadline conversation.Deadline) bool {
+	return r.fewerTimers && deadline.Kind == conversation.DeadlineTask && deadline.Task.Status == conversation.TaskPending &&
+		r.projector.asksDesk() && deadline.At.Sub(workflow.Now(ctx)) > timerWithin
 }

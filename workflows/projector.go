@@ -130,10 +130,11 @@ func (p *projector) require() {
 
 func (p *projector) idle() bool { return p.state == synced }
 
+// asksDesk reports whether the next turn is expected soon.
+func (p *projector) asksDesk() bool { return p.state == batchPending || p.state == batchInFlight }
+
 // answersSoon reports whether the turn after the given number of turns is expected soon.
-func (p *projector) answersSoon(turns int) bool {
-	return (p.state == batchPending || p.state == batchInFlight) && p.turns == turns
-}
+func (p *projector) answersSoon(turns int) bool { return p.asksDesk() && p.turns == turns }
 
 // answered reports whether the desk has answered and the projector has not read the answer yet.
 func (p *projector) answered() bool { return p.inFlight != nil && p.inFlight.call.IsReady() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"regexp"
@@ -110,8 +111,8 @@ type realEnvironment struct {
 	baton    *baton.Client
 	desk     *desk.Desk
 	sid      string
-	// away makes the desk's answers to queries or its syncs fail.
-	away struct{ queries, syncs atomic.Bool }
+	// away makes the desk's answers to queries or its syncs fail, or its syncs last until their caller gives up.
+	away struct{ queries, syncs, silent atomic.Bool }
 	// queries counts the queries to the desk.
 	queries atomic.Int64
 }
@@ -207,6 +208,10 @@ func (s *realEnvironment) Facts(ctx context.Context, query conversation.FactsQue
 func (s *realEnvironment) Sync(ctx context.Context, snapshot conversation.Snapshot) (conversation.Acknowledgement, error) {
 	if s.away.syncs.Load() {
 		return conversation.Acknowledgement{}, errDeskAway
+	}
+	if s.away.silent.Load() {
+		<-ctx.Done()
+		return conversation.Acknowledgement{}, fmt.Errorf("the desk did not answer: %w", ctx.Err())
 	}
 	return routing.Sync(ctx, s.desk, snapshot)
 }

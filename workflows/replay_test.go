@@ -231,6 +231,35 @@ func TestAHistoryReadsAsWhatHappened(t *testing.T) {
 	}
 }
 
+// TestAConversationCostsLittle pins the figures of docs/performance.md.
+func TestAConversationCostsLittle(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name                    string
+		actions, events, timers int
+	}{
+		{"accept_end_wrapup", 13, 50, 3}, // before versions were recorded, which are two events
+		{"fewer_timers_accept_end_wrapup", 11, 45, 1},
+		{"transfer_to_queue", 22, 83, 5},
+		{"fewer_timers_transfer_to_queue", 19, 76, 2},
+		{"transfer_to_agent", 26, 101, 4},
+		{"fewer_timers_transfer_to_agent", 24, 96, 2},
+	} {
+		history := readHistory(t, test.name)
+		c := costOf(history)
+		t.Logf("%s: %d actions, %d events, %.1f kB", test.name, c.actions, c.events, c.size)
+		require.Equal(t, test.actions, c.actions, "actions of %s", test.name)
+		require.Equal(t, test.events, c.events, "events of %s", test.name)
+		timers := 0
+		for _, event := range history.GetEvents() {
+			if event.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED {
+				timers++
+			}
+		}
+		require.Equal(t, test.timers, timers, "timers of %s", test.name)
+	}
+}
+
 func TestSearchAttributesAreUpsertedAtMostOnceAWorkflowTask(t *testing.T) {
 	t.Parallel()
 	for _, name := range recordedHistories(t) {

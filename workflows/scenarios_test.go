@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -45,31 +46,11 @@ func (s scenario) histories() []string {
 //
 // Two codes have none: already_participating and transfer_in_progress cannot occur before there are warm transfers.
 // Until then only one agent has a conversation at a time, and never the sender of an active transfer.
-var scenarios = slices.Concat(commandScenarios, refusalScenarios, timeoutScenarios, workflowScenarios)
+var scenarios = slices.Concat(commandScenarios, refusalScenarios, timeoutScenarios, workflowScenarios, fewerTimersScenarios)
 
 var commandScenarios = []scenario{
-	{name: "accept_end_wrapup", play: func(s *realEnvironment) {
-		s.opened()
-		s.do(conversation.EndCommand{Agent: "alice"})
-		s.do(conversation.WrapupCommand{Agent: "alice", Disposition: "solved", Note: "Sent a new one."})
-		s.completed()
-	}},
-	{name: "transfer_to_agent", play: func(s *realEnvironment) {
-		s.start()
-		s.offered("alice")
-		for _, command := range []conversation.Command{
-			conversation.AcceptCommand{Agent: "alice"},
-			conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: "Was charged twice."},
-			conversation.AcceptCommand{Agent: "bob"},
-			conversation.WrapupCommand{Agent: "alice"},
-			conversation.CloseCommand{},
-			conversation.WrapupCommand{Agent: "bob"},
-		} {
-			s.settled() // so that this history is easy to read
-			s.do(command)
-		}
-		s.completed()
-	}},
+	{name: "accept_end_wrapup", play: acceptEndWrapup},
+	{name: "transfer_to_agent", play: transferToAgent},
 	// With dated SIDs. The conversation is asked to send its whole state to the desk.
 	{name: "resync", play: func(s *realEnvironment) {
 		s.opened()
@@ -98,13 +79,7 @@ var commandScenarios = []scenario{
 		s.passedToAndFro(s.takesTheirTime)
 		s.finished()
 	}},
-	{name: "transfer_to_queue", play: func(s *realEnvironment) {
-		s.opened()
-		s.transferred("alice", toQueue("billing"))
-		s.accepted("bob")
-		s.wrappedUp("alice")
-		s.finished()
-	}},
+	{name: "transfer_to_queue", play: transferToQueue},
 	{name: "transfer_with_a_stored_note", play: func(s *realEnvironment) {
 		s.opened()
 		require.NoError(s, routing.AwaitRevision(s.Context(), s.desk, s.sid, s.state().Revision))
@@ -264,6 +239,45 @@ var commandScenarios = []scenario{
 		require.NotEmpty(s, refusedIn(s.runs()[0]), "the loop has refused none")
 		s.finished()
 	}},
+}
+
+// acceptEndWrapup is a conversation that is not transferred.
+func acceptEndWrapup(s *realEnvironment) {
+	s.Helper()
+	s.opened()
+	s.do(conversation.EndCommand{Agent: "alice"})
+	s.do(conversation.WrapupCommand{Agent: "alice", Disposition: "solved", Note: "Sent a new one."})
+	s.completed()
+}
+
+// transferToQueue is a conversation that is transferred to a queue.
+func transferToQueue(s *realEnvironment) {
+	s.Helper()
+	s.opened()
+	s.transferred("alice", toQueue("billing"))
+	s.accepted("bob")
+	s.wrappedUp("alice")
+	s.finished()
+}
+
+// transferToAgent is a conversation that is transferred to an agent. Each command has a snapshot of its own, so that
+// the history is easy to read.
+func transferToAgent(s *realEnvironment) {
+	s.Helper()
+	s.start()
+	s.offered("alice")
+	for _, command := range []conversation.Command{
+		conversation.AcceptCommand{Agent: "alice"},
+		conversation.TransferCommand{From: "alice", To: toAgent("bob"), Note: "Was charged twice."},
+		conversation.AcceptCommand{Agent: "bob"},
+		conversation.WrapupCommand{Agent: "alice"},
+		conversation.CloseCommand{},
+		conversation.WrapupCommand{Agent: "bob"},
+	} {
+		s.settled()
+		s.do(command)
+	}
+	s.completed()
 }
 
 // settled waits until the desk has been sent everything, and no command is in progress.
@@ -727,6 +741,7 @@ var workflowScenarios = []scenario{
 		s.accepted("bob")
 		s.finished()
 	}},
+	// Recorded when every closed conversation had a quiet moment.
 	{name: "signals_with_the_close", play: func(s *realEnvironment) {
 		s.opened()
 		s.do(conversation.EndCommand{Agent: "alice"})
@@ -743,6 +758,60 @@ var workflowScenarios = []scenario{
 		s.signalRefused(conversation.AcceptCommand{Agent: strings.Repeat("ä", 255)}, conversation.CodeNoReservation)
 		s.finished()
 	}},
+}
+
+// fewerTimersScenarios are those of runs that start no timer which they rarely need.
+var fewerTimersScenarios = []scenario{
+	{name: "fewer_timers_accept_end_wrapup", play: acceptEndWrapup},
+	{name: "fewer_timers_transfer_to_queue", play: transferToQueue},
+	{name: "fewer_timers_transfer_to_agent", play: transferToAgent},
+	{name: "fewer_timers_task_timeout_while_the_desk_is_away", play: func(s *realEnvironment) {
+		s.timesOutWithout(&s.away.syncs)
+	}},
+	{name: "fewer_timers_task_timeout_while_the_desk_is_silent", play: func(s *realEnvironment) {
+		s.timesOutWithout(&s.away.silent)
+	}},
+	{name: "fewer_timers_reserve_when_an_agent_comes", play: func(s *realEnvironment) {
+		s.presence("alice", desk.PresenceOffline)
+		s.start()
+		s.await(func(r conversation.Record) bool { return len(r.Tasks) == 1 })
+		s.settled()
+		s.presence("alice", desk.PresenceAvailable)
+		s.accepted("alice")
+		s.finished()
+	}},
+	{
+		name: "fewer_timers_continued", continueAfter: 40,
+		runs: []string{"fewer_timers_continued_first_run", "fewer_timers_continued_second_run"},
+		play: func(s *realEnvironment) {
+			s.opened()
+			for turn := 0; ; turn++ {
+				require.Less(s, turn, 100, "the run does not end")
+				s.transferred("alice", toQueue("billing"))
+				if s.continuedWithin(3*quiet, 1) {
+					break
+				}
+				s.do(conversation.CancelCommand{Agent: "alice"})
+			}
+			s.presence("dave", desk.PresenceAvailable)
+			s.do(conversation.MoveCommand{To: toQueue("support")})
+			s.accepted("dave")
+			s.finished()
+		},
+	},
+}
+
+// timesOutWithout starts a conversation while the desk acknowledges no snapshot. Its task times out nevertheless.
+func (s *realEnvironment) timesOutWithout(desk *atomic.Bool) {
+	s.Helper()
+	s.settings(func(settings *conversation.Settings) { settings.TaskTimeout = 12 })
+	desk.Store(true)
+	s.start()
+	record := s.await(func(r conversation.Record) bool { return r.Status == conversation.ConversationClosed })
+	require.Equal(s, conversation.ReasonTaskTimeout, record.Tasks[0].CanceledReason)
+	require.Less(s, record.ClosedAt.Sub(record.Tasks[0].CreatedAt), 14*time.Second)
+	desk.Store(false)
+	s.completed()
 }
 
 // asked waits until the desk was asked that many times.

@@ -1,11 +1,14 @@
 package workflows_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/workflow"
+	"pgregory.net/rapid"
 
 	"github.com/baton-transfers/baton/conversation"
 )
@@ -311,10 +314,162 @@ func TestOneTimerRunsForTheEarliestDeadline(t *testing.T) {
 	s.transfers("alice", toQueue("billing"))
 	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) })
 	s.step(func() {
-		// First the task's day in the queue, then the offer's two minutes. The same after the transfer. Then the
-		// wrapup.
+		// The two minutes of each offer, and the wrapup. The desk matches each task at once, so that the task's day
+		// in the queue needs no timer.
+		require.Equal(t, []time.Duration{2 * time.Minute, 2 * time.Minute, 10 * time.Minute}, s.timers)
+	})
+	s.play()
+	require.NotContains(t, s.timers, quiet, "the run ended with a quiet moment")
+}
+
+func TestARunThatBeganWithMoreTimersGoesOnWithThem(t *testing.T) {
+	t.Parallel()
+	s := newEnvironment(t)
+	ofEarlierBuild(s)
+	s.desk.settings.WrapupTimeout = 600
+	s.aliceAccepts()
+	s.transfers("alice", toQueue("billing"))
+	s.step(func() { s.signal("accept", conversation.AcceptCommand{Agent: "bob"}) })
+	s.step(func() {
 		require.Equal(t, []time.Duration{24 * time.Hour, 2 * time.Minute, 24 * time.Hour, 2 * time.Minute, 10 * time.Minute}, s.timers)
 	})
 	s.play()
-	require.True(t, slices.Contains(s.timers, 100*time.Millisecond), "the run ended without a quiet moment")
+	require.Contains(t, s.timers, quiet, "the run ended without a quiet moment")
+}
+
+// ofEarlierBuild makes the run one that an earlier build began, which starts a timer for every pending task and has
+// a quiet moment before its end.
+func ofEarlierBuild(s *environment) {
+	s.env.OnGetVersion("fewer-timers", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
+}
+
+func TestATaskIsTimedFromTheDesksFirstAnswerOn(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for _, test := range []struct {
+		name   string
+		set    func(s *environment)
+		timers []time.Duration
+	}{
+		{"matched with the answer", func(*environment) {}, []time.Duration{2 * time.Minute}},
+		{"not matched", func(s *environment) { s.desk.places = false }, []time.Duration{day}},
+		{"matched with the answer, and the task times out before the offer", func(s *environment) {
+			s.desk.settings.TaskTimeout = 60
+		}, []time.Duration{time.Minute}},
+		{"the time is so short that the answer might be too late", func(s *environment) {
+			s.desk.places, s.desk.settings.TaskTimeout = false, 10
+		}, []time.Duration{10 * time.Second}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newEnvironment(t)
+			test.set(s)
+			s.step(func() { require.Equal(t, test.timers, s.timers) })
+			s.play()
+		})
+	}
+}
+
+func TestATaskTimesOutThatTheDeskNeverAcknowledges(t *testing.T) {
+	t.Parallel()
+	for _, seconds := range []int{1, 4, 5, 6, 9, 10, 11, 14, 60, 3600} {
+		t.Run(fmt.Sprint(seconds), func(t *testing.T) {
+			t.Parallel()
+			timeout := time.Duration(seconds) * time.Second
+			s := newEnvironment(t)
+			s.desk.settings.TaskTimeout, s.desk.syncsToFail = seconds, 1<<30
+			s.after(timeout-time.Millisecond, func() { require.Equal(t, conversation.TaskPending, s.task(0).Status) })
+			s.after(2*time.Millisecond, func() {
+				require.Equal(t, conversation.ReasonTaskTimeout, s.task(0).CanceledReason)
+				require.Equal(t, startOfTest.Add(timeout), s.task(0).CanceledAt.UTC())
+				s.desk.failSyncs(0)
+			})
+			s.ended() // this checks that the desk agrees
+		})
+	}
+}
+
+func TestATransferTimesOutThatTheDeskNeverAcknowledges(t *testing.T) {
+	t.Parallel()
+	s := newEnvironment(t)
+	s.desk.settings.TaskTimeout = 60
+	s.aliceAccepts()
+	s.step(func() {
+		s.desk.failSyncs(1 << 30)
+		s.signal("transfer", conversation.TransferCommand{From: "alice", To: toQueue("billing")})
+	})
+	s.after(59*time.Second, func() { require.Equal(t, conversation.TaskPending, s.task(1).Status) })
+	s.after(2*time.Second, func() {
+		require.Equal(t, conversation.ReasonTaskTimeout, s.transfer(0).FailureReason)
+		require.Equal(t, startOfTest.Add(62*time.Second), s.transfer(0).EndedAt.UTC())
+		s.desk.failSyncs(0)
+	})
+	s.play()
+}
+
+// TestNoDeadlinePassesUnnoticed plays conversations whose desk comes and goes, and whose commands follow each other
+// at any pace: whatever is pending, its deadline is met in time.
+func TestNoDeadlinePassesUnnoticed(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		s := newEnvironment(t)
+		s.desk.overtaken = true // snapshots of a conversation that changes while the desk is away arrive late
+		s.desk.places = rapid.Bool().Draw(r, "the desk matches")
+		s.desk.settings.TaskTimeout = rapid.IntRange(1, 30).Draw(r, "task timeout")
+		s.desk.settings.ReservationTimeout = rapid.IntRange(1, 30).Draw(r, "reservation timeout")
+		s.desk.settings.WrapupTimeout = rapid.IntRange(0, 30).Draw(r, "wrapup timeout")
+		s.desk.syncsToFail = rapid.SampledFrom([]int{0, 0, 1, 1 << 30}).Draw(r, "syncs to fail")
+		inTime := func() {
+			record := s.record()
+			if deadline, ok := record.Deadline(); ok {
+				require.False(t, deadline.At.Before(s.env.Now()), "%s of %s, now %s", deadline.Kind, deadline.At, s.env.Now())
+			}
+		}
+		for range rapid.IntRange(1, 12).Draw(r, "steps") {
+			pause := time.Duration(rapid.IntRange(1, 8000).Draw(r, "pause")) * time.Millisecond
+			command := rapid.SampledFrom([]string{"", "accept", "move", "decline", "transfer", "reserve"}).Draw(r, "command")
+			fail := rapid.SampledFrom([]int{0, 0, 1, 3, 1 << 30}).Draw(r, "then fail")
+			s.after(pause, func() {
+				if s.env.IsWorkflowCompleted() || len(s.record().Tasks) == 0 {
+					return
+				}
+				inTime()
+				s.desk.failSyncs(fail)
+				s.sends(command)
+			})
+		}
+		s.after(time.Minute, func() {
+			if !s.env.IsWorkflowCompleted() {
+				inTime()
+				s.desk.failSyncs(0)
+			}
+		})
+		s.step(func() { s.signal("close", conversation.CloseCommand{}) })
+		s.step(func() {
+			record := s.record()
+			for _, task := range record.LiveTasks() {
+				s.signal("wrapup", conversation.WrapupCommand{Agent: task.Agent})
+			}
+		})
+		s.run()
+		require.NoError(t, s.env.GetWorkflowError())
+	})
+}
+
+// sends sends a command that fits the last task's agent; it may be refused.
+func (s *environment) sends(command string) {
+	record := s.record()
+	task := record.Tasks[len(record.Tasks)-1]
+	switch command {
+	case "accept":
+		s.signal(command, conversation.AcceptCommand{Agent: task.Agent})
+	case "decline":
+		s.signal(command, conversation.DeclineCommand{Agent: task.Agent})
+	case "move":
+		s.signal(command, conversation.MoveCommand{To: toQueue("billing")})
+	case "transfer":
+		s.signal(command, conversation.TransferCommand{From: task.Agent, To: toQueue("support")})
+	case "reserve":
+		s.signal(command, conversation.ReserveCommand{Task: task.SID, Agent: "dave", PendingSeq: task.PendingSeq})
+	}
 }
