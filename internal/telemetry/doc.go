@@ -13,5 +13,6 @@
 //   - telemetry.go: starting and stopping, and the server of /metrics, /healthz and /readyz.
 //   - trace.go: the spans of Temporal clients and workers. http.go: the span, log line and metrics of a request.
 //   - metrics.go: metrics that are counted when something happens. backlog.go: metrics that are read from the desk.
+//   - temporal.go: the metrics of the Temporal SDK and of workflows.
 //   - health.go: liveness and readiness. log.go: the logger.
 package telemetry

@@ -22,7 +22,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/opentelemetry"
 	"go.temporal.io/sdk/interceptor"
 
 	"github.com/baton-transfers/baton/internal/desk"
@@ -175,10 +174,7 @@ func (t *Telemetry) Temporal() client.MetricsHandler {
 	if t.meters == nil {
 		return nil
 	}
-	return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
-		Meter: t.meters.Meter(tracerName), UseMonotonicCounters: true,
-		OnError: func(err error) { t.log.Warn("Temporal metric not recorded", "error", err) },
-	})
+	return newMetricsHandler(t.meters.Meter(tracerName), mostCached, func(err error) { t.log.Warn("Temporal metric not recorded", "error", err) })
 }
 
 // Watch adds metrics of the desk's backlog, which are read from the desk when metrics are collected.
