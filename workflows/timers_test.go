@@ -408,7 +408,7 @@ func TestATransferTimesOutThatTheDeskNeverAcknowledges(t *testing.T) {
 }
 
 // TestNoDeadlinePassesUnnoticed plays conversations whose desk comes and goes, and whose commands follow each other
-// at any pace: whatever is pending, its deadline is met in time.
+// at any pace. Every deadline is met in time.
 func TestNoDeadlinePassesUnnoticed(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {

@@ -1,0 +1,4 @@
+package codec
+
+// Compress is compress, for the benchmark.
+var Compress = compress
