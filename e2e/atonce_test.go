@@ -216,11 +216,14 @@ type closing struct {
 	updates [8]error
 }
 
-// arrival says when the commands arrive: with the wrapup, or about a second later when the run ends, as exactly as
-// the server's timers allow.
+// arrival says when the commands arrive: with the wrapup, when the desk's answer ends the run, or about a second later,
+// when the run ends that had another command with that answer, as exactly as the server's timers allow.
 func arrival(random *rand.Rand) time.Duration {
-	if random.IntN(3) == 0 {
+	switch random.IntN(3) {
+	case 0:
 		return time.Duration(random.Int64N(int64(20 * time.Millisecond)))
+	case 1:
+		return time.Duration(random.Int64N(int64(200 * time.Millisecond)))
 	}
 	return time.Second + time.Duration(random.Int64N(int64(120*time.Millisecond)))
 }
