@@ -1,8 +1,8 @@
 package workflows_test
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -373,7 +373,7 @@ func TestATaskIsTimedFromTheDesksFirstAnswerOn(t *testing.T) {
 func TestATaskTimesOutThatTheDeskNeverAcknowledges(t *testing.T) {
 	t.Parallel()
 	for _, seconds := range []int{1, 4, 5, 6, 9, 10, 11, 14, 60, 3600} {
-		t.Run(fmt.Sprint(seconds), func(t *testing.T) {
+		t.Run(strconv.Itoa(seconds), func(t *testing.T) {
 			t.Parallel()
 			timeout := time.Duration(seconds) * time.Second
 			s := newEnvironment(t)
@@ -456,7 +456,7 @@ func TestNoDeadlinePassesUnnoticed(t *testing.T) {
 	})
 }
 
-// sends sends a command that fits the last task's agent; it may be refused.
+// sends signals a command that fits the last task's agent, and may be refused.
 func (s *environment) sends(command string) {
 	record := s.record()
 	task := record.Tasks[len(record.Tasks)-1]
