@@ -124,67 +124,66 @@ func (tx *Tx) appendEvents(ctx context.Context) error {
 		return Wrap("take positions in the event log", err)
 	}
 	position := tx.logEnd.position - int64(len(tx.appended))
-	for begin := 0; begin < len(tx.appended); {
-		some := tx.appended[begin:]
-		if end := slices.IndexFunc(some, func(h newEvent) bool { return h.conversation != some[0].conversation }); end > 0 {
-			some = some[:end]
+	var ofConversations, ofDesk []positioned
+	for _, h := range tx.appended {
+		position++
+		if h.conversation == "" {
+			ofDesk = append(ofDesk, positioned{h, position})
+		} else {
+			ofConversations = append(ofConversations, positioned{h, position})
 		}
-		begin += len(some)
-		insert := tx.insertEvents
-		if some[0].conversation == "" {
-			insert = tx.insertDeskEvents
-		}
-		if err := insert(ctx, some, position); err != nil {
+	}
+	if err := tx.insertEvents(ctx, ofConversations); err != nil {
+		return err
+	}
+	return tx.insertDeskEvents(ctx, ofDesk)
+}
+
+// positioned is an event with its position in the event log.
+type positioned struct {
+	newEvent
+
+	position int64
+}
+
+// insertEvents inserts events of conversations.
+func (tx *Tx) insertEvents(ctx context.Context, events []positioned) error {
+	if len(events) == 0 {
+		return nil
+	}
+	rows := sqldb.NewRows(sqldb.Numbers("of_position"), sqldb.Texts("of_conversation"), sqldb.Numbers("of_number"), sqldb.Texts("of_name"),
+		sqldb.Numbers("of_at"), sqldb.Texts("of_event"))
+	for _, h := range events {
+		event, err := tx.sealReason(h.position, h.event)
+		if err != nil {
 			return err
 		}
-		position += int64(len(some))
+		encoded, err := json.Marshal(event)
+		if err != nil {
+			return Wrap(fmt.Sprintf("encode event %d", h.event.Number), err)
+		}
+		if err := rows.Add(h.position, h.conversation, h.event.Number, string(h.event.Name), sqldb.Micros(h.event.At), string(encoded)); err != nil {
+			return err
+		}
+	}
+	table, args := tx.Table(2, rows) //nolint:mnd // after the epoch
+	if _, err := tx.Exec(ctx, `INSERT INTO events (position, epoch, conversation, number, name, at, event)
+		SELECT of_position, CAST($1 AS BIGINT), of_conversation, of_number, of_name, of_at, of_event FROM `+table,
+		append([]any{tx.logEnd.epoch}, args...)...); err != nil {
+		return Wrap(fmt.Sprintf("append events from position %d on", events[0].position), err)
 	}
 	return nil
 }
 
-// insertEvents inserts events of a conversation at the positions that follow.
-func (tx *Tx) insertEvents(ctx context.Context, events []newEvent, position int64) error {
-	for some := range slices.Chunk(events, len(insertEvents)) {
-		var args []any
-		for _, h := range some {
-			position++
-			event, err := tx.sealReason(position, h.event)
-			if err != nil {
-				return err
-			}
-			encoded, err := json.Marshal(event)
-			if err != nil {
-				return Wrap(fmt.Sprintf("encode event %d", h.event.Number), err)
-			}
-			args = append(args, position, tx.logEnd.epoch, h.conversation, h.event.Number, string(h.event.Name), sqldb.Micros(h.event.At), string(encoded))
-		}
-		if _, err := tx.Exec(ctx, insertEvents[len(some)-1], args...); err != nil {
-			return Wrap(fmt.Sprintf("append events from %d on", some[0].event.Number), err)
-		}
-	}
-	return nil
-}
-
-// insertEvents are the queries that insert one event, two, and so on: a transfer has up to eight.
-var insertEvents = func() (queries [8]string) {
-	var rows []string
-	for i := range queries {
-		rows = append(rows, fmt.Sprintf("($%d, $%d, $%d, $%d, $%d, $%d, $%d)", 7*i+1, 7*i+2, 7*i+3, 7*i+4, 7*i+5, 7*i+6, 7*i+7))
-		queries[i] = `INSERT INTO events (position, epoch, conversation, number, name, at, event) VALUES ` + strings.Join(rows, ", ")
-	}
-	return queries
-}()
-
-// insertDeskEvents inserts events of the desk itself at the positions that follow.
-func (tx *Tx) insertDeskEvents(ctx context.Context, events []newEvent, position int64) error {
+// insertDeskEvents inserts events of the desk itself. They are rare.
+func (tx *Tx) insertDeskEvents(ctx context.Context, events []positioned) error {
 	for _, h := range events {
 		encoded, err := json.Marshal(h.event)
 		if err != nil {
 			return Wrap("encode "+string(h.event.Name), err)
 		}
-		position++
 		if _, err := tx.Exec(ctx, `INSERT INTO desk_events (position, epoch, name, at, agent, queue, event) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			position, tx.logEnd.epoch, string(h.event.Name), sqldb.Micros(h.event.At), h.event.Agent, h.event.Queue, string(encoded)); err != nil {
+			h.position, tx.logEnd.epoch, string(h.event.Name), sqldb.Micros(h.event.At), h.event.Agent, h.event.Queue, string(encoded)); err != nil {
 			return Wrap("append "+string(h.event.Name), err)
 		}
 	}

@@ -125,21 +125,28 @@ func SettingsInto(s *conversation.Settings) []any {
 	}
 }
 
-// ReadSettingsTx is [ReadSettings] in a transaction.
+const selectSettings = `SELECT messaging_transfers, transfer_notes, reservation_timeout, task_timeout, wrapup_timeout,
+		agent_unavailable, unanswered, reoffer_after, timeout_activity
+	FROM settings WHERE id = 1`
+
+// ReadSettingsTx returns the settings, the defaults if none have been set.
 func ReadSettingsTx(ctx context.Context, tx *Tx) (conversation.Settings, error) {
-	settings, found, err := sqldb.First(ctx, tx, func(r sqldb.Row) (s conversation.Settings, err error) {
-		err = r.Scan(SettingsInto(&s)...)
-		return s, err
-	}, `SELECT messaging_transfers, transfer_notes, reservation_timeout, task_timeout, wrapup_timeout,
-			agent_unavailable, unanswered, reoffer_after, timeout_activity
-		FROM settings WHERE id = 1`)
+	settings := conversation.DefaultSettings()
+	err := sqldb.Each(ctx, tx, scanSettings(&settings), selectSettings)
 	if err != nil {
 		return settings, Wrap("read settings", err)
 	}
-	if !found {
-		return conversation.DefaultSettings(), nil
-	}
 	return settings, nil
+}
+
+// QueueSettings adds [ReadSettingsTx] to the pipeline.
+func QueueSettings(p *sqldb.Pipeline, into *conversation.Settings) {
+	*into = conversation.DefaultSettings()
+	p.Each(scanSettings(into), selectSettings)
+}
+
+func scanSettings(into *conversation.Settings) func(sqldb.Row) error {
+	return func(r sqldb.Row) error { return r.Scan(SettingsInto(into)...) }
 }
 
 func saveSettings(ctx context.Context, tx *Tx, s conversation.Settings, by string, now int64) error {

@@ -49,7 +49,11 @@ func storeNote(ctx context.Context, d *desk.Desk, sid string, note conversation.
 		if err := mayWrite(tx); err != nil {
 			return err
 		}
-		if err := InsertNote(ctx, tx, sid, note); err != nil {
+		p := tx.Pipeline()
+		if err := QueueNotes(tx, p, []NoteOf{{Conversation: sid, Note: note}}); err != nil {
+			return err
+		}
+		if err := p.Run(ctx); err != nil {
 			return err
 		}
 		kept, _, err = sqldb.First(ctx, tx, scanNote, selectNotes+` WHERE sid = $1`, note.SID)
@@ -82,12 +86,28 @@ func FindNote(ctx context.Context, d *desk.Desk, sid string, reader Reader) (not
 	return note, of, err
 }
 
-// InsertNote adds the note, unless it is there already.
-func InsertNote(ctx context.Context, tx *desk.Tx, sid string, n conversation.Note) error {
-	_, err := tx.Exec(ctx, `INSERT INTO notes (sid, conversation, kind, task, transfer, author, text, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (sid) DO NOTHING`,
-		n.SID, sid, string(n.Kind), n.Task, n.Transfer, n.Author, tx.Sealed(desk.NoteText, n.SID, n.Text), sqldb.Micros(n.CreatedAt))
-	return err
+// NoteOf is a note of a conversation.
+type NoteOf struct {
+	Conversation string
+	conversation.Note
+}
+
+// QueueNotes adds the insertion of notes to the pipeline. A note that is stored already stays as it is.
+func QueueNotes(tx *desk.Tx, p *sqldb.Pipeline, notes []NoteOf) error {
+	if len(notes) == 0 {
+		return nil
+	}
+	rows := sqldb.NewRows(sqldb.Texts("of_sid", "of_conversation", "of_kind", "of_task", "of_transfer", "of_author", "of_text"), sqldb.Numbers("of_created_at"))
+	for _, n := range notes {
+		if err := rows.Add(n.SID, n.Conversation, string(n.Kind), n.Task, n.Transfer, n.Author, tx.Sealed(desk.NoteText, n.SID, n.Text), sqldb.Micros(n.CreatedAt)); err != nil {
+			return desk.Wrap("save note "+n.SID, err)
+		}
+	}
+	table, args := tx.Table(1, rows)
+	p.Exec(`INSERT INTO notes (sid, conversation, kind, task, transfer, author, text, created_at)
+		SELECT of_sid, of_conversation, of_kind, of_task, of_transfer, of_author, of_text, of_created_at FROM `+table+` WHERE true
+		ON CONFLICT (sid) DO NOTHING`, args...)
+	return nil
 }
 
 // ListNotes returns the conversation's notes, oldest first. Refusals: not_your_task (for every customer too) and

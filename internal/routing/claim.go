@@ -74,8 +74,8 @@ func claimTask(ctx context.Context, tx *desk.Tx, sid, agent string, now time.Tim
 			"%s is on %s: become available first, then take the task", agent, presence)
 	}
 	m := matching{Tx: tx, now: now, room: 1}
-	waiting := waitingTask{sid: task.SID, conversation: task.Conversation, channel: task.Channel, pendingSeq: task.PendingSeq}
-	if err := m.match(ctx, waiting, agent); err != nil {
+	m.match(waitingTask{sid: task.SID, conversation: task.Conversation, channel: task.Channel, pendingSeq: task.PendingSeq}, &member{agent: agent})
+	if err := m.flush(ctx); err != nil {
 		return match{}, err
 	}
 	tx.WakeDelivery()

@@ -12,21 +12,25 @@ import (
 // ConversationDesk is the desk as conversations use it. It implements activities.Desk.
 type ConversationDesk struct {
 	desk       *desk.Desk
+	together   together
 	rejections rejections
 }
 
 // NewConversationDesk returns the desk as conversations use it.
-func NewConversationDesk(d *desk.Desk) *ConversationDesk { return &ConversationDesk{desk: d} }
+func NewConversationDesk(d *desk.Desk) *ConversationDesk {
+	return &ConversationDesk{desk: d, together: together{desk: d}}
+}
 
 // Facts answers a query with facts: see [ReadFacts].
 func (c *ConversationDesk) Facts(ctx context.Context, q conversation.FactsQuery) (conversation.Facts, error) {
 	return ReadFacts(ctx, c.desk, q)
 }
 
-// Sync makes the desk's records equal to the snapshot: see [Sync]. It logs once that the database refuses a
+// Sync makes the desk's records equal to the snapshot: see [Sync]. Snapshots that arrive while others are being applied
+// are applied together, in one transaction. It logs once that the database refuses a
 // snapshot: its conversation sends it again and again.
 func (c *ConversationDesk) Sync(ctx context.Context, p conversation.Snapshot) (conversation.Acknowledgement, error) {
-	answer, err := Sync(ctx, c.desk, p)
+	answer, err := c.together.sync(ctx, p)
 	if sqldb.Rejected(err) && c.rejections.first(p.Conversation, p.Revision) {
 		c.desk.Log().ErrorContext(ctx, "sync rejected", "conversation", p.Conversation, "revision", p.Revision, "error", err)
 	}

@@ -51,16 +51,18 @@ func matchAll(ctx context.Context, d *desk.Desk, progress func()) error {
 			if err := desk.LockRouting(ctx, tx); err != nil {
 				return err
 			}
-			m := matching{Tx: tx, now: d.Now(), room: matchedAtOnce}
-			for _, agent := range work.agents {
-				if err := m.matchDirect(ctx, agent); err != nil {
-					return err
-				}
+			settings, err := desk.ReadSettingsTx(ctx, tx)
+			if err != nil {
+				return err
+			}
+			m := matching{Tx: tx, now: d.Now(), room: matchedAtOnce, settings: &settings}
+			if err := m.matchDirect(ctx, work.agents); err != nil {
+				return err
 			}
 			for _, l := range work.lines {
 				m.addLine(l.queue, l.channel)
 			}
-			if err := m.placeLines(ctx); err != nil {
+			if err := m.matchLines(ctx); err != nil {
 				return err
 			}
 			made = len(m.made)

@@ -178,7 +178,7 @@ func Release(ctx context.Context, d *desk.Desk, sid string, seen Shown) (release
 			if err := CountLoad(ctx, tx, agent, c.channel); err != nil {
 				return err
 			}
-			if _, err := startIdle(ctx, tx, agent, sqldb.Micros(e.now)); err != nil {
+			if err := startIdle(ctx, tx, agent, sqldb.Micros(e.now)); err != nil {
 				return err
 			}
 		}

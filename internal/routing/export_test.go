@@ -37,8 +37,7 @@ func TakeDue(ctx context.Context, d *desk.Desk, limit int) (due []Delivery, err 
 
 // SyncIn applies a snapshot in the transaction.
 func SyncIn(ctx context.Context, tx *desk.Tx, p conversation.Snapshot, now time.Time) error {
-	_, err := (&syncing{Tx: tx, snapshot: p, now: now}).run(ctx)
-	return err
+	return newBatch(tx, []conversation.Snapshot{p}, now).run(ctx)
 }
 
 // ReleaseMatches undoes all matches, and returns how many there were.
@@ -59,3 +58,21 @@ func ReleaseMatches(ctx context.Context, tx *desk.Tx) (int, error) {
 func (p *Selection) Find(agent, attributes string, member bool) {
 	p.found[agent] = populated{attributes, member}
 }
+
+// SyncTogether applies snapshots of different conversations in one transaction, and returns the answers by
+// conversation. Snapshots that need a transaction of their own have to be alone: see [AppliedAlone].
+func SyncTogether(ctx context.Context, d *desk.Desk, snapshots []conversation.Snapshot) (map[string]conversation.Acknowledgement, error) {
+	b, err := syncTogether(ctx, d, snapshots)
+	if err != nil {
+		return nil, err
+	}
+	answers := map[string]conversation.Acknowledgement{}
+	for _, s := range b.snapshots {
+		if s.held {
+			answers[s.snapshot.Conversation] = s.answer
+		}
+	}
+	return answers, nil
+}
+
+var AppliedAlone = appliedAlone

@@ -41,7 +41,7 @@ func (p match) command() conversation.ReserveCommand {
 const confirmedWithin = 2 * time.Second
 
 // line is the waiting tasks of one queue on one channel, best first: by priority, then those at the head, then by
-// when the conversation's first task was queued.
+// when the conversation's first task was queued; and the agents who may take them.
 type line struct {
 	queue   string
 	channel conversation.Channel
@@ -50,12 +50,34 @@ type line struct {
 	ahead   []waitingTask
 	skipped int
 	all     bool
-	// full is set when no member of the queue has capacity left.
-	full bool
+	// members are the available members of the queue who had capacity left when they were read, the one idle longest
+	// first. allMembers is set when there are no others.
+	members    []*member
+	allMembers bool
 }
 
-// lookAhead is how many waiting tasks are read at a time.
-const lookAhead = 8
+// member is an agent who may take tasks of a channel. All lines of the channel share it.
+type member struct {
+	agent          string
+	idleSince      int64
+	load, capacity int
+}
+
+func (m *member) free() bool { return m.load < m.capacity }
+
+// free reports whether any member of the line's queue has capacity left, as far as they were read.
+func (l *line) free() bool {
+	return !l.allMembers || slices.ContainsFunc(l.members, (*member).free)
+}
+
+const (
+	// tasksAhead is how many waiting tasks of a line are read at a time, beyond the number of its free places.
+	tasksAhead = 4
+	// membersAhead is how many free members of a line are read at a time, beyond the matches that may be made.
+	membersAhead = 8
+	// mostAtOnce bounds what is read of a line at a time.
+	mostAtOnce = 64
+)
 
 type waitingTask struct {
 	sid, conversation   string
@@ -75,25 +97,32 @@ func (w waitingTask) compare(other waitingTask) int {
 		cmp.Compare(w.createdAt, other.createdAt), cmp.Compare(w.sid, other.sid))
 }
 
-const waitingTaskColumns = `sid, conversation, channel, placement, priority, head, queued_at, created_at`
+const (
+	waitingTaskColumns = `sid, conversation, channel, placement, priority, head, queued_at, created_at`
+	bestFirst          = ` ORDER BY priority DESC, head DESC, queued_at, created_at, sid`
+)
 
 func scanWaitingTask(r sqldb.Row) (w waitingTask, err error) {
 	err = r.Scan(&w.sid, &w.conversation, &w.channel, &w.pendingSeq, &w.priority, &w.head, &w.queuedAt, &w.createdAt)
 	return w, err
 }
 
-// matching matches waiting tasks with free agents within one transaction, which holds the routing.
+// matching matches waiting tasks with free agents within one transaction, which holds the routing. It reads lines and
+// agents first, decides in Go, and writes all matches at once: [matching.flush].
 type matching struct {
 	*desk.Tx
 	now time.Time
-	// own is the conversation that receives its matches in the answer to its snapshot.
-	own   string
-	lines []*line
-	// room is how many more matches may be made; made are those made so far.
-	room int
-	made []match
-	// reofferSince is the time since when a declined or expired offer counts. It is read when it is first needed.
-	reofferSince int64
+	// own returns the snapshot of a conversation that receives its matches in the answer, else nil. It may be nil.
+	own      func(conversation string) *syncing
+	settings *conversation.Settings
+	lines    []*line
+	members  map[agentChannel]*member
+	// excluded are the agents who cannot get a task, by its SID: they have its conversation, or have declined it.
+	excluded map[string]map[string]bool
+	// room is how many more matches may be made; made are those made so far, unwritten those of them that are not
+	// written yet.
+	room            int
+	made, unwritten []match
 }
 
 func (m *matching) addLine(queue string, channel conversation.Channel) {
@@ -102,53 +131,203 @@ func (m *matching) addLine(queue string, channel conversation.Channel) {
 	}
 }
 
-// placeLines matches the best task of all lines, repeatedly, until no line has a task that a free agent can take.
-func (m *matching) placeLines(ctx context.Context) error {
+// addLinesOf adds the lines of the queues that the agents are on.
+func (m *matching) addLinesOf(ctx context.Context, agents []agentChannel) error {
+	if len(agents) == 0 {
+		return nil
+	}
+	rows := sqldb.NewRows(sqldb.Texts("of_agent", "of_channel"))
+	for _, a := range agents {
+		if err := rows.Add(a.agent, string(a.channel)); err != nil {
+			return desk.Wrap("find the queues of "+a.agent, err)
+		}
+	}
+	table, args := m.Table(1, rows)
+	err := sqldb.Each(ctx, m.Tx, func(r sqldb.Row) error {
+		var queue string
+		var channel conversation.Channel
+		err := r.Scan(&queue, &channel)
+		m.addLine(queue, channel)
+		return err
+	}, `SELECT queue, of_channel FROM `+table+` JOIN queue_agents ON agent = of_agent AND available = 1`, args...)
+	if err != nil {
+		return desk.Wrap("find the queues of agents", err)
+	}
+	return nil
+}
+
+// matchLines matches the best task of all lines, repeatedly, until no line has a task that a free agent can take.
+func (m *matching) matchLines(ctx context.Context) error {
+	if err := m.readMembers(ctx); err != nil {
+		return err
+	}
 	for m.room > 0 {
 		best, err := m.bestLine(ctx)
-		if err != nil || best == nil {
+		if err != nil {
 			return err
+		}
+		if best == nil {
+			break
 		}
 		task := best.ahead[0]
 		best.ahead = best.ahead[1:]
-		agent, found, err := m.agentFor(ctx, best, task)
+		agent, err := m.agentFor(ctx, best, task)
 		if err != nil {
 			return desk.Wrap("find an agent for task "+task.sid, err)
 		}
-		if found {
-			if err := m.match(ctx, task, agent); err != nil {
-				return err
-			}
+		if agent != nil {
+			m.match(task, agent)
 			continue
 		}
 		// Either no agent is free for the line, or the free agents already have this conversation or have just
 		// declined the task. Such agents are few, so the number of waiting tasks does not matter.
 		best.skipped++
-		if best.full {
-			m.lines = slices.DeleteFunc(m.lines, func(l *line) bool { return l == best })
-		}
+	}
+	return m.flush(ctx)
+}
+
+// readMembers reads the free members of the lines' queues.
+func (m *matching) readMembers(ctx context.Context) error {
+	if len(m.lines) == 0 {
+		return nil
+	}
+	if m.members == nil {
+		m.members = map[agentChannel]*member{}
+	}
+	limit := min(m.room, mostAtOnce) + membersAhead
+	p := m.Pipeline()
+	for _, l := range m.lines {
+		m.queueMembers(p, l, limit)
+	}
+	if err := p.Run(ctx); err != nil {
+		return desk.Wrap("look for free agents", err)
+	}
+	for _, l := range m.lines {
+		l.allMembers = len(l.members) < limit
+	}
+	return m.readTasks(ctx, m.lines)
+}
+
+// readAllMembers reads all free members of a line's queue. Matches have to be written before.
+func (m *matching) readAllMembers(ctx context.Context, l *line) error {
+	p := m.Pipeline()
+	m.queueMembers(p, l, math.MaxInt32)
+	l.allMembers = true
+	if err := p.Run(ctx); err != nil {
+		return desk.Wrap("look for free agents", err)
 	}
 	return nil
 }
 
-// bestLine returns the line with the best task at its front, nil if no task waits.
+func (m *matching) queueMembers(p *sqldb.Pipeline, l *line, limit int) {
+	l.members = nil
+	p.Each(func(r sqldb.Row) error {
+		read := &member{}
+		if err := r.Scan(&read.agent, &read.idleSince, &read.load, &read.capacity); err != nil {
+			return err
+		}
+		key := agentChannel{read.agent, l.channel}
+		if m.members[key] == nil {
+			m.members[key] = read
+		}
+		l.members = append(l.members, m.members[key])
+		return nil
+	}, `SELECT q.agent, q.idle_since, c.load, c.capacity
+		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
+		WHERE q.queue = $1 AND q.available = 1 ORDER BY q.idle_since, q.agent LIMIT $3`, l.queue, string(l.channel), limit)
+}
+
+// readTasks reads the next tasks of the lines, and which agents cannot get them.
+func (m *matching) readTasks(ctx context.Context, lines []*line) error {
+	p := m.Pipeline()
+	var read []*line
+	limits := map[*line]int{}
+	for _, l := range lines {
+		places := 0
+		for _, agent := range l.members {
+			places += max(0, agent.capacity-agent.load)
+		}
+		if places == 0 && l.allMembers {
+			l.ahead, l.all = nil, true // no agent could take them
+			continue
+		}
+		limits[l] = min(places, m.room, mostAtOnce) + tasksAhead
+		read = append(read, l)
+		p.Each(func(r sqldb.Row) error {
+			task, err := scanWaitingTask(r)
+			l.ahead = append(l.ahead, task)
+			return err
+		}, `SELECT `+waitingTaskColumns+` FROM tasks WHERE waiting = 1 AND direct = 0 AND queue = $1 AND channel = $2`+bestFirst+` LIMIT $3 OFFSET $4`+
+			m.SkipLocked("tasks"), l.queue, string(l.channel), limits[l], l.skipped)
+	}
+	if err := p.Run(ctx); err != nil {
+		return desk.Wrap("look at queues", err)
+	}
+	var tasks []waitingTask
+	for _, l := range read {
+		l.all = len(l.ahead) < limits[l]
+		tasks = append(tasks, l.ahead...)
+	}
+	return m.readExcluded(ctx, tasks)
+}
+
+// readExcluded reads which agents cannot get the tasks: those who have the conversation or wrap it up, and those who
+// declined the task or let its offer expire. These are not asked again before reoffer_after has passed, even if there
+// is no other agent.
+func (m *matching) readExcluded(ctx context.Context, tasks []waitingTask) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	since := int64(math.MaxInt64) // offered again at once, even if the clocks of two machines differ
+	if m.settings.ReofferAfter > 0 {
+		since = sqldb.Micros(m.now.Add(-time.Duration(m.settings.ReofferAfter) * time.Second))
+	}
+	if m.excluded == nil {
+		m.excluded = map[string]map[string]bool{}
+	}
+	of := map[string][]string{}
+	var conversations, sids []string
+	for _, task := range tasks {
+		m.excluded[task.sid] = map[string]bool{}
+		of[task.conversation] = append(of[task.conversation], task.sid)
+		conversations, sids = append(conversations, task.conversation), append(sids, task.sid)
+	}
+	p := m.Pipeline()
+	p.Each(func(r sqldb.Row) error {
+		var sid, agent string
+		err := r.Scan(&sid, &agent)
+		for _, task := range of[sid] {
+			m.excluded[task][agent] = true
+		}
+		return err
+	}, `SELECT conversation, agent FROM tasks WHERE `+m.Among("conversation", 1)+` AND status IN ('assigned', 'wrapping')`, m.List(conversations))
+	p.Each(func(r sqldb.Row) error {
+		var task, agent string
+		err := r.Scan(&task, &agent)
+		m.excluded[task][agent] = true
+		return err
+	}, `SELECT task, agent FROM reservations WHERE `+m.Among("task", 1)+` AND status IN ('rejected', 'timeout') AND excused = 0 AND updated_at > $2`,
+		m.List(sids), since)
+	if err := p.Run(ctx); err != nil {
+		return desk.Wrap("look who cannot take tasks", err)
+	}
+	return nil
+}
+
+// bestLine returns the line with the best task at its front, nil if no task waits that a free agent might take.
 func (m *matching) bestLine(ctx context.Context) (*line, error) {
 	var best *line
 	for _, l := range slices.Clone(m.lines) {
-		if len(l.ahead) == 0 && !l.all {
-			var err error
-			limit := min(lookAhead, m.room)
-			l.ahead, err = sqldb.All(ctx, m.Tx, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
-				WHERE waiting = 1 AND direct = 0 AND queue = $1 AND channel = $2
-				ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $3 OFFSET $4`+m.SkipLocked("tasks"),
-				l.queue, string(l.channel), limit, l.skipped)
-			if err != nil {
-				return nil, desk.Wrap("look at queue "+l.queue, err)
+		if len(l.ahead) == 0 && !l.all && l.free() {
+			if err := m.flush(ctx); err != nil {
+				return nil, err
 			}
-			l.all = len(l.ahead) < limit
+			if err := m.readTasks(ctx, []*line{l}); err != nil {
+				return nil, err
+			}
 		}
 		switch {
-		case len(l.ahead) == 0:
+		case len(l.ahead) == 0 || !l.free():
 			m.lines = slices.DeleteFunc(m.lines, func(other *line) bool { return other == l })
 		case best == nil || l.ahead[0].compare(best.ahead[0]) < 0:
 			best = l
@@ -158,93 +337,113 @@ func (m *matching) bestLine(ctx context.Context) (*line, error) {
 }
 
 // agentFor returns the queue member who gets the task: the one idle longest among those who are available, have
-// capacity left on its channel, and neither have the conversation nor wrap it up. An agent who declined the task
-// or let its offer expire is not asked again before reoffer_after has passed, even if there is no other agent.
-func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (string, bool, error) {
-	if m.reofferSince == 0 {
-		settings, err := desk.ReadSettingsTx(ctx, m.Tx)
-		if err != nil {
-			return "", false, err
+// capacity left on its channel, and are not excluded.
+func (m *matching) agentFor(ctx context.Context, l *line, task waitingTask) (*member, error) {
+	agent := m.longestIdle(l, task)
+	if l.allMembers || agent != nil && agent.idleSince < sqldb.Micros(m.now) {
+		return agent, nil
+	}
+	// Every agent who was read is excluded or was just matched. Others have been idle longer.
+	if err := m.flush(ctx); err != nil {
+		return nil, err
+	}
+	if err := m.readAllMembers(ctx, l); err != nil {
+		return nil, err
+	}
+	return m.longestIdle(l, task), nil
+}
+
+func (m *matching) longestIdle(l *line, task waitingTask) *member {
+	var best *member
+	for _, agent := range l.members {
+		if !agent.free() || m.excluded[task.sid][agent.agent] {
+			continue
 		}
-		m.reofferSince = math.MaxInt64 // offered again at once, even if the clocks of two machines differ
-		if settings.ReofferAfter > 0 {
-			m.reofferSince = sqldb.Micros(m.now.Add(-time.Duration(settings.ReofferAfter) * time.Second))
+		if best == nil || cmp.Or(cmp.Compare(agent.idleSince, best.idleSince), cmp.Compare(agent.agent, best.agent)) < 0 {
+			best = agent
 		}
 	}
-	agent, found, err := m.longestIdle(ctx, l, task, m.reofferSince)
-	if err != nil || found {
-		return agent, found, err
-	}
-	free, err := m.anybodyFree(ctx, l)
-	l.full = err == nil && !free
-	return "", false, err
+	return best
 }
 
-// longestIdle excludes agents who have declined the task, or let its offer expire, since then.
-func (m *matching) longestIdle(ctx context.Context, l *line, task waitingTask, since int64) (string, bool, error) {
-	return sqldb.First(ctx, m.Tx, sqldb.Value[string], `SELECT q.agent
-		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
-		WHERE q.queue = $1 AND q.available = 1
-			AND q.agent NOT IN (SELECT t.agent FROM tasks t WHERE t.conversation = $3 AND t.status IN ('assigned', 'wrapping'))
-			AND q.agent NOT IN (SELECT r.agent FROM reservations r WHERE r.conversation = $3 AND r.task = $4
-				AND r.status IN ('rejected', 'timeout') AND r.excused = 0 AND r.updated_at > $5)
-		ORDER BY q.idle_since, q.agent LIMIT 1`, l.queue, string(l.channel), task.conversation, task.sid, since)
-}
-
-// anybodyFree reports whether any member of the line's queue could take one of its tasks.
-func (m *matching) anybodyFree(ctx context.Context, l *line) (bool, error) {
-	_, free, err := sqldb.First(ctx, m.Tx, sqldb.Value[int], `SELECT 1
-		FROM queue_agents q JOIN agent_channels c ON c.agent = q.agent AND c.channel = $2 AND c.load < c.capacity
-		WHERE q.queue = $1 AND q.available = 1 LIMIT 1`, l.queue, string(l.channel))
-	return free, err
-}
-
-// matchDirect matches the tasks that wait for this agent only, regardless of capacity. It skips tasks of
+// matchDirect matches the tasks that wait for these agents only, regardless of capacity. It skips tasks of
 // conversations that the agent has or wraps up.
-func (m *matching) matchDirect(ctx context.Context, agent string) error {
-	tasks, err := sqldb.All(ctx, m.Tx, scanWaitingTask, `SELECT `+waitingTaskColumns+` FROM tasks
-		WHERE waiting = 1 AND direct = 1 AND agent = $1
-			AND EXISTS (SELECT 1 FROM agents a WHERE a.name = $1 AND a.presence = 'available')
+func (m *matching) matchDirect(ctx context.Context, agents []string) error {
+	if len(agents) == 0 || m.room == 0 {
+		return nil
+	}
+	type directTask struct {
+		agent string
+		waitingTask
+	}
+	tasks, err := sqldb.All(ctx, m.Tx, func(r sqldb.Row) (t directTask, err error) {
+		w := &t.waitingTask
+		err = r.Scan(&t.agent, &w.sid, &w.conversation, &w.channel, &w.pendingSeq, &w.priority, &w.head, &w.queuedAt, &w.createdAt)
+		return t, err
+	}, `SELECT agent, `+waitingTaskColumns+` FROM tasks
+		WHERE waiting = 1 AND direct = 1 AND `+m.Among("agent", 1)+`
+			AND EXISTS (SELECT 1 FROM agents a WHERE a.name = tasks.agent AND a.presence = 'available')
 			AND NOT EXISTS (SELECT 1 FROM tasks t
-				WHERE t.conversation = tasks.conversation AND t.agent = $1 AND t.status IN ('assigned', 'wrapping'))
-		ORDER BY priority DESC, head DESC, queued_at, created_at, sid LIMIT $2`+m.SkipLocked("tasks"), agent, m.room)
+				WHERE t.conversation = tasks.conversation AND t.agent = tasks.agent AND t.status IN ('assigned', 'wrapping'))`+
+		bestFirst+` LIMIT $2`+m.SkipLocked("tasks"), m.List(agents), m.room)
 	if err != nil {
-		return desk.Wrap("find the tasks that wait for "+agent, err)
+		return desk.Wrap("find the tasks that wait for one agent", err)
 	}
 	for _, task := range tasks {
-		if err := m.match(ctx, task, agent); err != nil {
-			return err
-		}
+		m.match(task.waitingTask, &member{agent: task.agent})
 	}
-	return nil
+	return m.flush(ctx)
 }
 
-// match records the match of a task with an agent.
-func (m *matching) match(ctx context.Context, task waitingTask, agent string) error {
+// match pairs a task with an agent. [matching.flush] writes it.
+func (m *matching) match(task waitingTask, agent *member) {
 	p := match{
 		reservation: conversation.SIDOf(conversation.PrefixReservation, uuid.New()), task: task.sid,
-		conversation: task.conversation, channel: task.channel, number: task.pendingSeq, agent: agent,
+		conversation: task.conversation, channel: task.channel, number: task.pendingSeq, agent: agent.agent,
 	}
-	deliverAt := m.now
-	if p.conversation == m.own {
-		deliverAt = m.now.Add(confirmedWithin)
-	}
-	if _, err := m.Exec(ctx, `INSERT INTO placements (task, reservation, conversation, channel, placement, agent, created_at, deliver_at, attempts)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)`,
-		p.task, p.reservation, p.conversation, string(p.channel), p.number, p.agent, sqldb.Micros(m.now), sqldb.Micros(deliverAt)); err != nil {
-		return desk.Wrap("place task "+p.task, err)
-	}
-	if err := setWaiting(ctx, m.Tx, p.task, false); err != nil {
-		return err
-	}
-	if err := CountLoad(ctx, m.Tx, agent, p.channel); err != nil {
-		return err
-	}
-	if _, err := startIdle(ctx, m.Tx, agent, sqldb.Micros(m.now)); err != nil {
-		return err
-	}
+	agent.load++
+	agent.idleSince = sqldb.Micros(m.now)
 	m.room--
-	m.made = append(m.made, p)
+	m.made, m.unwritten = append(m.made, p), append(m.unwritten, p)
+}
+
+// flush writes the matches that are not written yet.
+func (m *matching) flush(ctx context.Context) error {
+	if len(m.unwritten) == 0 {
+		return nil
+	}
+	rows := sqldb.NewRows(sqldb.Texts("of_task", "of_reservation", "of_conversation", "of_channel"), sqldb.Numbers("of_placement"),
+		sqldb.Texts("of_agent"), sqldb.Numbers("of_deliver_at"))
+	var tasks []string
+	var touched []agentChannel
+	for _, p := range m.unwritten {
+		deliverAt := m.now
+		if m.own != nil {
+			if s := m.own(p.conversation); s != nil && s.held {
+				deliverAt = m.now.Add(confirmedWithin)
+			}
+		}
+		if err := rows.Add(p.task, p.reservation, p.conversation, string(p.channel), p.number, p.agent, sqldb.Micros(deliverAt)); err != nil {
+			return desk.Wrap("match task "+p.task, err)
+		}
+		tasks, touched = append(tasks, p.task), append(touched, agentChannel{p.agent, p.channel})
+	}
+	slices.SortFunc(touched, agentChannel.compare)
+	touched = slices.Compact(touched)
+	p := m.Pipeline()
+	table, args := m.Table(2, rows) //nolint:mnd // after the time
+	p.Exec(`INSERT INTO placements (task, reservation, conversation, channel, placement, agent, created_at, deliver_at, attempts)
+		SELECT of_task, of_reservation, of_conversation, of_channel, of_placement, of_agent, CAST($1 AS BIGINT), of_deliver_at, 0 FROM `+table,
+		append([]any{sqldb.Micros(m.now)}, args...)...)
+	p.Exec(`UPDATE tasks SET waiting = 0 WHERE `+m.Among("sid", 1), m.List(tasks))
+	if err := queueLoads(m.Tx, p, touched, nil); err != nil {
+		return err
+	}
+	queueIdle(m.Tx, p, touched, sqldb.Micros(m.now), nil)
+	if err := p.Run(ctx); err != nil {
+		return desk.Wrap("write matches", err)
+	}
+	m.unwritten = nil
 	return nil
 }
 
@@ -266,26 +465,68 @@ func setWaiting(ctx context.Context, tx *desk.Tx, task string, waiting bool) err
 	return nil
 }
 
-// startIdle restarts the agent's idle time and returns the agent's presence, "" for an unknown agent.
-func startIdle(ctx context.Context, tx *desk.Tx, agent string, now int64) (desk.Presence, error) {
-	presence, _, err := sqldb.First(ctx, tx, sqldb.Value[desk.Presence], `UPDATE agents SET idle_since = $2 WHERE name = $1 RETURNING presence`, agent, now)
-	if err != nil {
-		return "", desk.Wrap("start the idle time of "+agent, err)
+// startIdle restarts the agent's idle time.
+func startIdle(ctx context.Context, tx *desk.Tx, agent string, now int64) error {
+	p := tx.Pipeline()
+	queueIdle(tx, p, []agentChannel{{agent: agent}}, now, nil)
+	if err := p.Run(ctx); err != nil {
+		return desk.Wrap("start the idle time of "+agent, err)
 	}
-	if _, err := tx.Exec(ctx, `UPDATE queue_agents SET idle_since = $2 WHERE agent = $1`, agent, now); err != nil {
-		return "", desk.Wrap("start the idle time of "+agent, err)
+	return nil
+}
+
+// queueIdle restarts the idle time of agents, and reads their presence into a map, which may be nil. It contains no
+// unknown agents.
+func queueIdle(tx *desk.Tx, p *sqldb.Pipeline, agents []agentChannel, now int64, presences map[string]desk.Presence) {
+	names := make([]string, len(agents))
+	for i, a := range agents {
+		names[i] = a.agent
 	}
-	return presence, nil
+	p.Each(func(r sqldb.Row) error {
+		var name string
+		var presence desk.Presence
+		err := r.Scan(&name, &presence)
+		if presences != nil {
+			presences[name] = presence
+		}
+		return err
+	}, `UPDATE agents SET idle_since = $2 WHERE `+tx.Among("name", 1)+` RETURNING name, presence`, tx.List(names), now)
+	p.Exec(`UPDATE queue_agents SET idle_since = $2 WHERE `+tx.Among("agent", 1), tx.List(names), now)
 }
 
 // CountLoad recounts the agent's tasks and matches on the channel.
 func CountLoad(ctx context.Context, tx *desk.Tx, agent string, channel conversation.Channel) error {
-	_, err := tx.Exec(ctx, `UPDATE agent_channels SET load =
-			(SELECT count(*) FROM tasks WHERE agent = $1 AND channel = $2 AND completed_at = 0 AND canceled_at = 0 AND status <> 'pending')
-			+ (SELECT count(*) FROM placements WHERE agent = $1 AND channel = $2)
-		WHERE agent = $1 AND channel = $2`, agent, string(channel))
-	if err != nil {
+	p := tx.Pipeline()
+	if err := queueLoads(tx, p, []agentChannel{{agent, channel}}, nil); err != nil {
+		return err
+	}
+	if err := p.Run(ctx); err != nil {
 		return desk.Wrap("count the load of "+agent, err)
 	}
+	return nil
+}
+
+// queueLoads recounts the tasks and matches of agents, and reads the loads into a map, which may be nil.
+func queueLoads(tx *desk.Tx, p *sqldb.Pipeline, agents []agentChannel, loads map[agentChannel]load) error {
+	rows := sqldb.NewRows(sqldb.Texts("of_agent", "of_channel"))
+	for _, a := range agents {
+		if err := rows.Add(a.agent, string(a.channel)); err != nil {
+			return desk.Wrap("count the load of "+a.agent, err)
+		}
+	}
+	table, args := tx.Table(1, rows)
+	p.Each(func(r sqldb.Row) error {
+		var of agentChannel
+		var l load
+		err := r.Scan(&of.agent, &of.channel, &l.load, &l.capacity)
+		if loads != nil {
+			loads[of] = l
+		}
+		return err
+	}, `UPDATE agent_channels SET load =
+			(SELECT count(*) FROM tasks t WHERE t.agent = of_agent AND t.channel = of_channel AND t.completed_at = 0 AND t.canceled_at = 0 AND t.status <> 'pending')
+			+ (SELECT count(*) FROM placements p WHERE p.agent = of_agent AND p.channel = of_channel)
+		FROM `+table+` WHERE agent = of_agent AND channel = of_channel
+		RETURNING agent, channel, load, capacity`, args...)
 	return nil
 }

@@ -68,8 +68,7 @@ func updatePresence(ctx context.Context, tx *desk.Tx, name string, before, prese
 	switch {
 	case presence == desk.PresenceAvailable:
 		tx.WakeMatching()
-		_, err := startIdle(ctx, tx, name, now)
-		return err
+		return startIdle(ctx, tx, name, now)
 	case before == desk.PresenceAvailable:
 		return leaveWork(ctx, tx, name, now)
 	}

@@ -31,6 +31,8 @@ type busyHouse struct {
 	*desktest.Environment
 
 	desks []*desk.Desk
+	// conversations are the desks as conversations use them: they apply snapshots together.
+	conversations map[*desk.Desk]*routing.ConversationDesk
 	// agents and roamers are on the queues. Roamers change their presence: one who is available again may be
 	// offered a task that was about to be offered before, beyond their capacity. Claimers are on no queue, and
 	// claim any task.
@@ -49,7 +51,8 @@ type busyHouse struct {
 // newBusyHouse opens several desks on one database, like several processes, and adds agents who are on two queues.
 func newBusyHouse(h *desktest.Environment, desks, agents, conversations int) *busyHouse {
 	h.T.Helper()
-	b := &busyHouse{Environment: h, agents: desktest.Names("agent", agents), roamers: desktest.Names("roamer", 2), claimers: desktest.Names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations)}
+	b := &busyHouse{Environment: h, agents: desktest.Names("agent", agents), roamers: desktest.Names("roamer", 2), claimers: desktest.Names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations),
+		conversations: map[*desk.Desk]*routing.ConversationDesk{}}
 	h.TransfersOn()
 	h.Staff("support", b.agents...)
 	h.Staff("billing", b.agents[agents/2:]...)
@@ -61,7 +64,9 @@ func newBusyHouse(h *desktest.Environment, desks, agents, conversations int) *bu
 		require.NoError(h.T, people.AddAgent(h.T.Context(), h.Desk, people.NewAgent{Name: name, Presence: desk.PresenceAvailable}))
 	}
 	for range desks {
-		b.desks = append(b.desks, h.Reopen())
+		d := h.Reopen()
+		b.desks = append(b.desks, d)
+		b.conversations[d] = routing.NewConversationDesk(d)
 	}
 	for i := range conversations {
 		b.threads = append(b.threads, h.Start([]string{"support", "billing"}[i%2]))
@@ -136,7 +141,7 @@ func (b *busyHouse) step(random *rand.Rand, th *desktest.Conversation) {
 }
 
 func (b *busyHouse) tell(ctx context.Context, d *desk.Desk, th *desktest.Conversation) error {
-	answer, err := routing.Sync(ctx, d, th.Snapshot())
+	answer, err := b.conversations[d].Sync(ctx, th.Snapshot())
 	if err != nil {
 		return err
 	}
@@ -176,7 +181,7 @@ func (b *busyHouse) deliver(ctx context.Context, _ *rand.Rand, d *desk.Desk) err
 // people write and read, webhooks are queued and sent.
 func (b *busyHouse) everybody() {
 	desktest.SetCallback(b.Environment, "https://example.com/events")
-	b.work(4, b.drive)
+	b.work(8, b.drive)
 	b.work(1, func(ctx context.Context, _ *rand.Rand, d *desk.Desk) error { return routing.Dispatch(ctx, d) })
 	b.work(1, b.deliver)
 	b.work(1, func(ctx context.Context, random *rand.Rand, d *desk.Desk) error {

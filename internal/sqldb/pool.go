@@ -32,12 +32,22 @@ type commitError struct{ error }
 
 func (e *commitError) Unwrap() error { return e.error }
 
-func (p *pool) run(ctx context.Context, options *sql.TxOptions, l locks, do func(*Tx) error) error {
-	tx, err := p.BeginTx(ctx, options)
+func (p *pool) run(ctx context.Context, options *sql.TxOptions, l locks, do func(*Tx) error) (err error) {
+	writes := options == nil || !options.ReadOnly
+	t := &Tx{ctx: ctx, pool: p, locks: l, short: !p.own && writes}
+	begin := p.BeginTx
+	if p.own && writes {
+		if t.conn, err = p.Conn(ctx); err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+		defer func() { err = errors.Join(err, closed(t.conn.Close())) }()
+		begin = t.conn.BeginTx
+	}
+	tx, err := begin(ctx, options)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	t := &Tx{ctx: ctx, sql: tx, pool: p, locks: l, short: !p.own && (options == nil || !options.ReadOnly)}
+	t.sql = tx
 	if err := do(t); err != nil {
 		if undone := tx.Rollback(); undone != nil && !errors.Is(undone, sql.ErrTxDone) {
 			return errors.Join(err, fmt.Errorf("roll back: %w", undone))
@@ -49,6 +59,15 @@ func (p *pool) run(ctx context.Context, options *sql.TxOptions, l locks, do func
 	}
 	p.prepare(ctx, t.unprepared)
 	return nil
+}
+
+// closed returns the error of returning a connection to the pool, except that it was lost: its transaction has failed
+// then.
+func closed(err error) error {
+	if err == nil || errors.Is(err, sql.ErrConnDone) {
+		return nil
+	}
+	return fmt.Errorf("return the connection: %w", err)
 }
 
 // look runs one query without a transaction.

@@ -14,6 +14,7 @@ type Tx struct {
 	// ctx bounds the statements of callers without a deadline.
 	ctx        context.Context //nolint:containedctx // it lives as long as the transaction
 	sql        *sql.Tx         // nil: one query without a transaction
+	conn       *sql.Conn       // its connection, where statements are sent together; else nil
 	pool       *pool
 	unprepared []string
 	locks      locks
