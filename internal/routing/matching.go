@@ -293,6 +293,7 @@ func (m *matching) readExcluded(ctx context.Context, tasks []waitingTask) error 
 		conversations, sids = append(conversations, task.conversation), append(sids, task.sid)
 	}
 	p := m.Pipeline()
+	theirs, arg := m.Among("conversation", 1, conversations)
 	p.Each(func(r sqldb.Row) error {
 		var sid, agent string
 		err := r.Scan(&sid, &agent)
@@ -300,14 +301,15 @@ func (m *matching) readExcluded(ctx context.Context, tasks []waitingTask) error 
 			m.excluded[task][agent] = true
 		}
 		return err
-	}, `SELECT conversation, agent FROM tasks WHERE `+m.Among("conversation", 1)+` AND status IN ('assigned', 'wrapping')`, m.List(conversations))
+	}, `SELECT conversation, agent FROM tasks WHERE `+theirs+` AND status IN ('assigned', 'wrapping')`, arg)
+	refused, arg := m.Among("task", 1, sids)
 	p.Each(func(r sqldb.Row) error {
 		var task, agent string
 		err := r.Scan(&task, &agent)
 		m.excluded[task][agent] = true
 		return err
-	}, `SELECT task, agent FROM reservations WHERE `+m.Among("task", 1)+` AND status IN ('rejected', 'timeout') AND excused = 0 AND updated_at > $2`,
-		m.List(sids), since)
+	}, `SELECT task, agent FROM reservations WHERE `+refused+` AND status IN ('rejected', 'timeout') AND excused = 0 AND updated_at > $2`,
+		arg, since)
 	if err := p.Run(ctx); err != nil {
 		return desk.Wrap("look who cannot take tasks", err)
 	}
@@ -376,16 +378,17 @@ func (m *matching) matchDirect(ctx context.Context, agents []string) error {
 		agent string
 		waitingTask
 	}
+	theirs, arg := m.Among("agent", 1, agents)
 	tasks, err := sqldb.All(ctx, m.Tx, func(r sqldb.Row) (t directTask, err error) {
 		w := &t.waitingTask
 		err = r.Scan(&t.agent, &w.sid, &w.conversation, &w.channel, &w.pendingSeq, &w.priority, &w.head, &w.queuedAt, &w.createdAt)
 		return t, err
 	}, `SELECT agent, `+waitingTaskColumns+` FROM tasks
-		WHERE waiting = 1 AND direct = 1 AND `+m.Among("agent", 1)+`
+		WHERE waiting = 1 AND direct = 1 AND `+theirs+`
 			AND EXISTS (SELECT 1 FROM agents a WHERE a.name = tasks.agent AND a.presence = 'available')
 			AND NOT EXISTS (SELECT 1 FROM tasks t
 				WHERE t.conversation = tasks.conversation AND t.agent = tasks.agent AND t.status IN ('assigned', 'wrapping'))`+
-		bestFirst+` LIMIT $2`+m.SkipLocked("tasks"), m.List(agents), m.room)
+		bestFirst+` LIMIT $2`+m.SkipLocked("tasks"), arg, m.room)
 	if err != nil {
 		return desk.Wrap("find the tasks that wait for one agent", err)
 	}
@@ -435,7 +438,8 @@ func (m *matching) flush(ctx context.Context) error {
 	p.Exec(`INSERT INTO placements (task, reservation, conversation, channel, placement, agent, created_at, deliver_at, attempts)
 		SELECT of_task, of_reservation, of_conversation, of_channel, of_placement, of_agent, CAST($1 AS BIGINT), of_deliver_at, 0 FROM `+table,
 		append([]any{sqldb.Micros(m.now)}, args...)...)
-	p.Exec(`UPDATE tasks SET waiting = 0 WHERE `+m.Among("sid", 1), m.List(tasks))
+	matched, arg := m.Among("sid", 1, tasks)
+	p.Exec(`UPDATE tasks SET waiting = 0 WHERE `+matched, arg)
 	if err := queueLoads(m.Tx, p, touched, nil); err != nil {
 		return err
 	}
@@ -482,6 +486,8 @@ func queueIdle(tx *desk.Tx, p *sqldb.Pipeline, agents []agentChannel, now int64,
 	for i, a := range agents {
 		names[i] = a.agent
 	}
+	named, arg := tx.Among("name", 1, names)
+	theirs, _ := tx.Among("agent", 1, names)
 	p.Each(func(r sqldb.Row) error {
 		var name string
 		var presence desk.Presence
@@ -490,8 +496,8 @@ func queueIdle(tx *desk.Tx, p *sqldb.Pipeline, agents []agentChannel, now int64,
 			presences[name] = presence
 		}
 		return err
-	}, `UPDATE agents SET idle_since = $2 WHERE `+tx.Among("name", 1)+` RETURNING name, presence`, tx.List(names), now)
-	p.Exec(`UPDATE queue_agents SET idle_since = $2 WHERE `+tx.Among("agent", 1), tx.List(names), now)
+	}, `UPDATE agents SET idle_since = $2 WHERE `+named+` RETURNING name, presence`, arg, now)
+	p.Exec(`UPDATE queue_agents SET idle_since = $2 WHERE `+theirs, arg, now)
 }
 
 // CountLoad recounts the agent's tasks and matches on the channel.

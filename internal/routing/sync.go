@@ -154,6 +154,8 @@ func (b *batch) read(ctx context.Context) error {
 	if err := b.lock(p, sids); err != nil {
 		return err
 	}
+	theirSID, _ := b.Among("sid", 1, sids)
+	theirs, arg := b.Among("conversation", 1, sids)
 	p.Each(func(r sqldb.Row) error {
 		var sid string
 		var known stored
@@ -161,7 +163,7 @@ func (b *batch) read(ctx context.Context) error {
 		known.found = true
 		b.of(sid).stored = known
 		return err
-	}, `SELECT sid, revision, events, messages FROM conversations WHERE `+b.Among("sid", 1), b.List(sids))
+	}, `SELECT sid, revision, events, messages FROM conversations WHERE `+theirSID, arg)
 	p.Each(func(r sqldb.Row) error {
 		m, err := scanMatch(r)
 		if err != nil {
@@ -170,14 +172,14 @@ func (b *batch) read(ctx context.Context) error {
 		s := b.of(m.conversation)
 		s.open = append(s.open, m)
 		return nil
-	}, selectMatches+` WHERE `+b.Among("conversation", 1), b.List(sids))
+	}, selectMatches+` WHERE `+theirs, arg)
 	p.Each(func(r sqldb.Row) error {
 		var sid, reservation string
 		err := r.Scan(&sid, &reservation)
 		s := b.of(sid)
 		s.declines = append(s.declines, reservation)
 		return err
-	}, `SELECT conversation, reservation FROM declines WHERE `+b.Among("conversation", 1), b.List(sids))
+	}, `SELECT conversation, reservation FROM declines WHERE `+theirs, arg)
 	if err := b.readEvents(p); err != nil {
 		return err
 	}
@@ -212,14 +214,15 @@ func (b *batch) lock(p *sqldb.Pipeline, sids []string) error {
 	if len(sids) > 1 {
 		locking = b.SkipLocked("conversations")
 	}
-	conversations := `SELECT sid FROM conversations WHERE ` + b.Among("sid", 1) + ` ORDER BY sid` + locking
+	theirs, arg := b.Among("sid", 1, sids)
+	conversations := `SELECT sid FROM conversations WHERE ` + theirs + ` ORDER BY sid` + locking
 	p.Each(func(r sqldb.Row) error {
 		sid, err := sqldb.Value[string](r)
 		b.of(sid).held = true
 		return err
-	}, conversations, b.List(sids))
+	}, conversations, arg)
 	p.Each(func(sqldb.Row) error { return nil }, `SELECT sid FROM tasks WHERE conversation IN (`+conversations+`)
-		AND completed_at = 0 AND canceled_at = 0 ORDER BY sid`+b.RowsOf("tasks"), b.List(sids))
+		AND completed_at = 0 AND canceled_at = 0 ORDER BY sid`+b.RowsOf("tasks"), arg)
 	return nil
 }
 
@@ -261,13 +264,14 @@ func (b *batch) readPrevious(p *sqldb.Pipeline) {
 		return
 	}
 	b.previous = map[string]origin{}
+	previous, arg := b.Among("sid", 1, sids)
 	p.Each(func(r sqldb.Row) error {
 		var sid string
 		var from origin
 		err := r.Scan(&sid, &from.queue, &from.agent)
 		b.previous[sid] = from
 		return err
-	}, `SELECT sid, queue, from_agent FROM tasks WHERE `+b.Among("sid", 1), b.List(sids))
+	}, `SELECT sid, queue, from_agent FROM tasks WHERE `+previous, arg)
 }
 
 // endOthers handles whole snapshots. It ends what the desk shows as live and the snapshot does not have, and

@@ -67,7 +67,8 @@ func (b *batch) queueReleased(p *sqldb.Pipeline) error {
 		released = append(released, s.released...)
 	}
 	if len(released) > 0 {
-		p.Exec(`DELETE FROM placements WHERE `+b.Among("task", 1), b.List(released))
+		among, arg := b.Among("task", 1, released)
+		p.Exec(`DELETE FROM placements WHERE `+among, arg)
 	}
 	return nil
 }
@@ -255,10 +256,11 @@ func (b *batch) queueOldDeclines(p *sqldb.Pipeline) error {
 		}
 	}
 	if len(ended) > 0 {
-		p.Exec(`DELETE FROM declines WHERE `+b.Among("conversation", 1)+`
+		among, arg := b.Among("conversation", 1, ended)
+		p.Exec(`DELETE FROM declines WHERE `+among+`
 			AND NOT EXISTS (SELECT 1 FROM reservations r WHERE r.sid = declines.reservation AND r.conversation = declines.conversation AND r.status = 'pending')
 			AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.conversation = declines.conversation AND t.reservation = declines.reservation AND t.status = 'reserved')`,
-			b.List(ended))
+			arg)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ const (
 // machine that is lost, loses the locks that it holds after a few seconds. It must not get locks that it still
 // waits for: lock_timeout ends the wait before a lock that another of its transactions holds is released.
 var postgresSettings = map[string]string{
-	"application_name": "baton", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "3s", "timezone": "UTC",
+	"application_name": "baton", "plan_cache_mode": "force_generic_plan", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "3s", "timezone": "UTC",
 }
 
 const (

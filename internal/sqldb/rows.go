@@ -87,14 +87,40 @@ func (r *Rows) add(column int, value any) error {
 	return nil
 }
 
+// fewRows is how many rows are given one by one: a plan for arrays costs more than a plan for a row or two.
+const fewRows = 2
+
 // Table returns the rows as a table in a FROM clause, in the order in which they were added, and the arguments that it
-// takes. Its first argument has that number. It takes one on SQLite, and one for each column on PostgreSQL, so it comes
-// last in a statement. In an INSERT with ON CONFLICT, WHERE true has to follow it.
+// takes. Its first argument has that number. How many there are depends on the database and on the number of rows, so it
+// comes last in a statement. In an INSERT with ON CONFLICT, WHERE true has to follow it.
 func (t *Tx) Table(first int, r *Rows) (clause string, args []any) {
-	if t.LocksRows() {
+	switch {
+	case r.count <= fewRows:
+		return r.oneByOne(first)
+	case t.LocksRows():
 		return r.unnest(first)
 	}
 	return r.fromJSON(first)
+}
+
+// oneByOne is the table for few rows: a SELECT for each.
+func (r *Rows) oneByOne(first int) (string, []any) {
+	var args []any
+	selects := make([]string, r.count)
+	for at := range selects {
+		values := make([]string, len(r.columns))
+		for i, column := range r.columns {
+			if column.number {
+				values[i] = fmt.Sprintf("CAST($%d AS BIGINT) AS %s", first+len(args), column.name)
+				args = append(args, r.numbers[i][at])
+			} else {
+				values[i] = fmt.Sprintf("CAST($%d AS TEXT) AS %s", first+len(args), column.name)
+				args = append(args, r.texts[i][at])
+			}
+		}
+		selects[at] = "SELECT " + strings.Join(values, ", ")
+	}
+	return "(" + strings.Join(selects, " UNION ALL ") + ") AS given", args
 }
 
 // unnest is the table for PostgreSQL: an array for each column.
@@ -130,21 +156,15 @@ func (r *Rows) fromJSON(first int) (string, []any) {
 	return fmt.Sprintf("(SELECT %s FROM json_each($%d)) AS given", strings.Join(names, ", "), first), []any{asJSON{rows}}
 }
 
-// Among returns a condition that the column has one of the texts of a list, see [Tx.List], whose argument has that
-// number.
-func (t *Tx) Among(column string, number int) string {
-	if t.LocksRows() {
-		return fmt.Sprintf("%s = ANY($%d::text[])", column, number)
+// Among returns a condition that the column has one of the texts, and its argument, which has that number.
+func (t *Tx) Among(column string, number int, texts []string) (condition string, arg any) {
+	switch {
+	case len(texts) == 1:
+		return fmt.Sprintf("%s = $%d", column, number), texts[0]
+	case t.LocksRows():
+		return fmt.Sprintf("%s = ANY($%d::text[])", column, number), texts
 	}
-	return fmt.Sprintf("%s IN (SELECT value FROM json_each($%d))", column, number)
-}
-
-// List returns the argument for the texts of [Tx.Among].
-func (t *Tx) List(texts []string) any {
-	if t.LocksRows() {
-		return texts
-	}
-	return asJSON{texts}
+	return fmt.Sprintf("%s IN (SELECT value FROM json_each($%d))", column, number), asJSON{texts}
 }
 
 // asJSON is an argument that is encoded as JSON.
