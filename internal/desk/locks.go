@@ -7,14 +7,15 @@ import "context"
 // and all rare changes. Frequent changes run in shared transactions ([Desk.SharedTx]). These lock what they base their
 // decisions on, in this order, so that they cannot deadlock:
 //
-//  1. The conversation with its live tasks (holdConversation), or its transcript alone (holdTranscript). A snapshot
-//     reads the rows of its conversation only after it has locked them. It changes no other rows until it locks the
-//     routing.
-//  2. The routing (holdRouting): loads, idle times and matches of all agents. Only one transaction at a time counts
-//     and matches, so it sees every match and every load: it overbooks no capacity and misses no free agent. This
-//     lock comes last but one and is held briefly. Its holder takes waiting tasks of other conversations only if
-//     they are not locked (SkipLocked). If they are, a snapshot holds them, and places them itself once it has the
-//     routing. So the holder of the routing never waits for a conversation.
+//  1. Conversations, in order of SID, with their live tasks ([LockConversation]), or the transcript of one alone
+//     ([LockTranscript]). A transaction that applies snapshots reads the rows of their conversations only after it has
+//     locked them. It changes no other rows until it locks the routing.
+//  2. The routing ([LockRouting]): loads, idle times and matches of all agents. Only one transaction at a time counts
+//     and matches, so it sees every match and every load: it overbooks no capacity, misses no free agent, and passes
+//     over no better task. This lock comes last but one and is held briefly. A transaction that applies many snapshots
+//     takes it once. Its holder takes waiting tasks of other conversations only if they are not locked (SkipLocked).
+//     If they are, a snapshot's transaction holds them, and matches them itself once it has the routing. So the holder
+//     of the routing never waits for a conversation.
 //  3. The event log's position (appendEvents), just before the commit: positions are in commit order, without gaps.
 //
 // Each statement sees what was committed before it began. So a transaction reads again, after it has locked a row,

@@ -21,7 +21,7 @@ type Tx struct {
 	appended []newEvent
 	// logEnd is the position of the last of them.
 	logEnd logEnd
-	// routing is set when the transaction holds the routing lock: see holdRouting.
+	// routing is set when the transaction holds the routing lock: see [LockRouting].
 	routing bool
 }
 

@@ -5,7 +5,8 @@
 // Must not import: people, outbox, Temporal (a [Courier] delivers the desk's commands), HTTP.
 //
 // Where to look:
-//   - sync.go: applies a snapshot to the rows; compare.go: compares the rows with a conversation.
+//   - sync.go: applies snapshots in one transaction; snapshot.go: what one of them changes; write.go: their rows;
+//     together.go: which snapshots share a transaction. compare.go: compares the rows with a conversation.
 //   - matching.go: which task goes to which agent; dispatch.go: delivery of matches to conversations.
 //   - claim.go: an agent takes a waiting task; ended.go: conversations that ended without a snapshot.
 //   - presence.go, activities.go: effects of an agent's change of presence.
