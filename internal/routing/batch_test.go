@@ -99,11 +99,15 @@ func live(t *testing.T, random *rand.Rand) []conversation.Snapshot {
 			conversation.ReserveCommand{
 				Task: task.SID, Agent: other, PendingSeq: task.PendingSeq, Reservation: conversation.SIDOf(conversation.PrefixReservation, uuid.New()),
 			},
-			conversation.AcceptCommand{Agent: task.Agent}, conversation.AcceptCommand{Agent: task.Agent}, conversation.DeclineCommand{Agent: task.Agent},
+			conversation.AcceptCommand{Agent: task.Agent},
+			conversation.AcceptCommand{Agent: task.Agent},
+			conversation.DeclineCommand{Agent: task.Agent},
 			conversation.TransferCommand{From: task.Agent, To: desktest.ToQueue("billing"), Note: "a note"},
 			conversation.TransferCommand{From: task.Agent, To: desktest.ToAgent(other)},
-			conversation.MoveCommand{To: desktest.ToQueue("support")}, conversation.CancelCommand{Agent: task.Agent},
-			conversation.WrapupCommand{Agent: task.Agent, Disposition: "solved"}, conversation.WrapupCommand{Agent: task.Agent},
+			conversation.MoveCommand{To: desktest.ToQueue("support")},
+			conversation.CancelCommand{Agent: task.Agent},
+			conversation.WrapupCommand{Agent: task.Agent, Disposition: "solved"},
+			conversation.WrapupCommand{Agent: task.Agent},
 		}))
 		switch random.IntN(4) {
 		case 0: // waits for the next

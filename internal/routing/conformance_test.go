@@ -19,7 +19,7 @@ func conformance() []desktest.Test {
 		{Name: "a row belongs to its conversation", Run: testForeignRows},
 		{Name: "what is not valid text holds nothing up", Run: testInvalidText},
 		{Name: "the desk follows any conversation", Run: testFollowsAnyConversation},
-		{Name: "a snapshot that fails fails alone", Run: testBadSnapshotAlone},
+		{Name: "a bad snapshot spoils no other", Run: testBadSnapshotAlone},
 		{Name: "a conversation that is held holds up no other", Run: testHeldConversation, Postgres: true},
 		{Name: "who awaits a revision sees it", Run: testAwaitRevision},
 		{Name: "a new task is matched at once", Run: testMatchedAtOnce},

@@ -100,16 +100,6 @@ func leaveWork(ctx context.Context, tx *desk.Tx, name string, now int64) error {
 	return nil
 }
 
-// declineForAbsent declines an offer to an agent who cannot take it any more.
-func declineForAbsent(ctx context.Context, tx *desk.Tx, sid string, e conversation.Event, now int64) error {
-	if _, err := tx.Exec(ctx, `INSERT INTO declines (reservation, task, conversation, agent, created_at, deliver_at, attempts)
-		VALUES ($1, $2, $3, $4, $5, $5, 0) ON CONFLICT (reservation) DO NOTHING`, e.Reservation, e.Task, sid, e.Agent, now); err != nil {
-		return desk.Wrap("decline "+e.Reservation, err)
-	}
-	tx.WakeDelivery()
-	return nil
-}
-
 // timeoutActivity makes an agent unavailable who let an offer expire, unless they have become available again
 // since. [records.ReadNotices] tells the agent why.
 func timeoutActivity(ctx context.Context, tx *desk.Tx, sid string, e conversation.Event, now int64) error {

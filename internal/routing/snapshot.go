@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -103,6 +104,7 @@ func (s *syncing) acknowledge(revision, events int) conversation.Acknowledgement
 // are from different histories: the conversation went back in time and has reached the same numbers again.
 func (s *syncing) known() (known, overlap int) {
 	sent, stored := s.snapshot.Events, s.stored.sent
+	slices.SortFunc(stored, func(a, b storedEvent) int { return cmp.Compare(a.number, b.number) })
 	for overlap < len(sent) && sent[overlap].Number <= s.stored.events {
 		overlap++
 	}

@@ -247,8 +247,7 @@ func (b *batch) readEvents(p *sqldb.Pipeline) error {
 		s := b.of(sid)
 		s.stored.sent = append(s.stored.sent, e)
 		return err
-	}, `SELECT conversation, number, name, at FROM `+rows+` JOIN events ON conversation = of_conversation AND number BETWEEN first_number AND last_number
-		ORDER BY conversation, number`, args...)
+	}, `SELECT conversation, number, name, at FROM `+rows+` JOIN events ON conversation = of_conversation AND number BETWEEN first_number AND last_number`, args...)
 	return nil
 }
 

@@ -51,8 +51,10 @@ type busyHouse struct {
 // newBusyHouse opens several desks on one database, like several processes, and adds agents who are on two queues.
 func newBusyHouse(h *desktest.Environment, desks, agents, conversations int) *busyHouse {
 	h.T.Helper()
-	b := &busyHouse{Environment: h, agents: desktest.Names("agent", agents), roamers: desktest.Names("roamer", 2), claimers: desktest.Names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations),
-		conversations: map[*desk.Desk]*routing.ConversationDesk{}}
+	b := &busyHouse{
+		Environment: h, agents: desktest.Names("agent", agents), roamers: desktest.Names("roamer", 2), claimers: desktest.Names("claimer", 2), stop: make(chan struct{}), locks: make([]sync.Mutex, conversations),
+		conversations: map[*desk.Desk]*routing.ConversationDesk{},
+	}
 	h.TransfersOn()
 	h.Staff("support", b.agents...)
 	h.Staff("billing", b.agents[agents/2:]...)

@@ -96,11 +96,11 @@ func (t *Tx) receive(results pgx.BatchResults, steps []step) (err error) {
 func (t *Tx) result(results pgx.BatchResults, s step) error {
 	if s.read == nil {
 		_, err := results.Exec()
-		return err
+		return err //nolint:wrapcheck // the caller names the statement
 	}
 	rows, err := results.Query()
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // the caller names the statement
 	}
 	defer rows.Close()
 	for rows.Next() {

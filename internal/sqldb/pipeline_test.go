@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,9 @@ func onBoth(t *testing.T, test func(t *testing.T, db *DB)) {
 		if testing.Short() {
 			t.Skip("a PostgreSQL server takes seconds to start; make test starts one")
 		}
-		test(t, openShelf(t, postgrestest.Start(t, postgres.Options{Careless: true}).Database(t)))
+		server := postgrestest.Start(t, postgres.Options{Careless: true})
+		require.NoError(t, server.CreateDatabase(t.Context(), "shelf", ""))
+		test(t, openShelf(t, server.URL("shelf")))
 	})
 }
 
@@ -111,7 +114,7 @@ func TestRowsAreATable(t *testing.T) {
 				return p.Run(t.Context())
 			}))
 			require.Equal(t, want, titles(t, db))
-			require.Equal(t, []string{fmt.Sprint(int64(1)<<53 + int64(count))}, sums)
+			require.Equal(t, []string{strconv.FormatInt(int64(1)<<53+int64(count), 10)}, sums)
 		}
 	})
 }
