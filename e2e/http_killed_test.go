@@ -29,6 +29,7 @@ import (
 	"github.com/baton-transfers/baton/internal/outbox"
 	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routes"
 	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/testenv"
 )
@@ -401,7 +402,7 @@ func requireMadeOnce(t *testing.T, f *httpEnvironment, talks, rounds int) {
 	for _, a := range activities {
 		counted[a.Name]++
 	}
-	workflows, err := routing.ListWorkflows(ctx, f.Desk)
+	workflows, err := routes.ListWorkflows(ctx, f.Desk)
 	require.NoError(t, err)
 	for _, w := range workflows {
 		counted[w.FriendlyName]++

@@ -13,6 +13,7 @@ import (
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/desktest"
 	"github.com/baton-transfers/baton/internal/people"
+	"github.com/baton-transfers/baton/internal/routes"
 	"github.com/baton-transfers/baton/internal/routing"
 )
 
@@ -31,7 +32,7 @@ func auditedSince(h *desktest.Environment, known int) (entries []string) {
 func testAudit(t *testing.T, h *desktest.Environment) {
 	ctx := desk.WithActor(t.Context(), "carol")
 	var key access.Key
-	var workflow routing.Workflow
+	var workflow routes.Workflow
 	var activity routing.Activity
 	configuration := func(queue string) string {
 		return `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID(queue) + `"}}}`
@@ -177,16 +178,16 @@ func testAudit(t *testing.T, h *desktest.Environment) {
 		{"change nothing of it", func() error { return workspace(func(*access.Workspace) {}) }, nil},
 
 		{"add a workflow", func() (err error) {
-			workflow, err = routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{FriendlyName: "Day", Configuration: configuration("support")})
+			workflow, err = routes.SaveWorkflow(ctx, h.Desk, routes.Workflow{FriendlyName: "Day", Configuration: configuration("support")})
 			return err
 		}, []string{`workflow.added Day:  → ` + configuration("support")}},
 		{"rename it", func() error {
 			workflow.FriendlyName = "Night"
-			_, err := routing.SaveWorkflow(ctx, h.Desk, workflow)
+			_, err := routes.SaveWorkflow(ctx, h.Desk, workflow)
 			return err
 		}, []string{`workflow.friendly_name Day: Day → Night`}},
-		{"save it again", func() error { _, err := routing.SaveWorkflow(ctx, h.Desk, workflow); return err }, nil},
-		{"remove it", func() error { return routing.RemoveWorkflow(ctx, h.Desk, workflow.SID) }, []string{`workflow.removed Night: ` + configuration("support") + ` → `}},
+		{"save it again", func() error { _, err := routes.SaveWorkflow(ctx, h.Desk, workflow); return err }, nil},
+		{"remove it", func() error { return routes.RemoveWorkflow(ctx, h.Desk, workflow.SID) }, []string{`workflow.removed Night: ` + configuration("support") + ` → `}},
 		{"add an activity", func() (err error) {
 			activity, err = routing.AddActivity(ctx, h.Desk, "Lunch", false)
 			return err
@@ -265,7 +266,7 @@ func testNotAudited(t *testing.T, h *desktest.Environment) {
 		}()),
 		"no key":                     access.RevokeKey(ctx, h.Desk, "SK1"),
 		"no URL":                     saved(access.SetWorkspace(ctx, h.Desk, func(w *access.Workspace) { w.FriendlyName, w.EventCallbackURL = "W", "events" })),
-		"no workflow":                routing.RemoveWorkflow(ctx, h.Desk, "WW1"),
+		"no workflow":                routes.RemoveWorkflow(ctx, h.Desk, "WW1"),
 		"an activity that has to be": routing.RemoveActivity(ctx, h.Desk, routing.ActivityOf(desk.PresenceBreak).SID),
 	} {
 		require.NotEmpty(t, conversation.CodeOf(err), "%s: %v", name, err)

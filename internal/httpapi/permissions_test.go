@@ -26,6 +26,7 @@ import (
 	"github.com/baton-transfers/baton/internal/outbox"
 	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routes"
 	"github.com/baton-transfers/baton/internal/routing"
 )
 
@@ -326,7 +327,7 @@ func (s *resources) make(name string) string {
 	case "taskchannel", "workerchannel":
 		return string(conversation.ChannelWeb)
 	case "workflow":
-		saved, err := routing.SaveWorkflow(ctx, s.desk, routing.Workflow{FriendlyName: s.value("new"), Configuration: s.fill(configuration)})
+		saved, err := routes.SaveWorkflow(ctx, s.desk, routes.Workflow{FriendlyName: s.value("new"), Configuration: s.fill(configuration)})
 		require.NoError(s.t, err)
 		s.made["new"] = ""
 		return saved.SID

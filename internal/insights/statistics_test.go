@@ -17,6 +17,7 @@ import (
 	"github.com/baton-transfers/baton/internal/outbox"
 	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routes"
 	"github.com/baton-transfers/baton/internal/routing"
 )
 
@@ -56,7 +57,7 @@ func aDay(h *desktest.Environment, seed uint64) *diary {
 	require.NoError(h.T, err)
 	queues, err := people.ListQueues(h.T.Context(), h.Desk)
 	require.NoError(h.T, err)
-	routed, err := routing.SaveWorkflow(h.T.Context(), h.Desk, routing.Workflow{
+	routed, err := routes.SaveWorkflow(h.T.Context(), h.Desk, routes.Workflow{
 		FriendlyName: "Routed", Configuration: `{"task_routing":{"default_filter":{"queue":"` + queues[0].SID + `"}}}`,
 	})
 	require.NoError(h.T, err)

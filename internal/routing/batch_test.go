@@ -188,7 +188,8 @@ func eventsOf(t *testing.T, h *desktest.Environment, lives [][]conversation.Snap
 	return all
 }
 
-// testBadSnapshotAlone: a snapshot that the database refuses does not keep those that arrive with it from being applied.
+// testBadSnapshotAlone: a snapshot that the database refuses does not keep those that arrive with it from being
+// applied.
 func testBadSnapshotAlone(t *testing.T, h *desktest.Environment) {
 	h.Staff("support", "alice")
 	conversations := routing.NewConversationDesk(h.Desk)

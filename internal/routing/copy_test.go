@@ -17,6 +17,7 @@ import (
 	"github.com/baton-transfers/baton/internal/outbox"
 	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routes"
 	"github.com/baton-transfers/baton/internal/routing"
 )
 
@@ -84,7 +85,7 @@ func keepOneOfEach(h *desktest.Environment, th *desktest.Conversation) {
 		require.NoError(h.T, err)
 	}
 	must(routing.AddActivity(ctx, h.Desk, "Lunch", false))
-	must(routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{FriendlyName: "Gold", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`}))
+	must(routes.SaveWorkflow(ctx, h.Desk, routes.Workflow{FriendlyName: "Gold", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`}))
 	must(records.AddParticipant(ctx, h.Desk, records.Participant{Conversation: th.SID, Identity: "friend"}))
 	must(records.OpenDraft(ctx, h.Desk, records.Draft{Channel: conversation.ChannelWeb, Details: records.Details{UniqueName: "order-7"}}))
 	_, _, err := access.AddKey(ctx, h.Desk, access.Key{Name: "shop", Role: access.KeyService})

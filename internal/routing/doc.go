@@ -11,6 +11,5 @@
 //   - claim.go: an agent takes a waiting task; ended.go: conversations that ended without a snapshot.
 //   - presence.go, activities.go: effects of an agent's change of presence.
 //   - membership.go: which agents are on which queue.
-//   - workflows.go: TaskRouter workflows, which choose a task's queue.
 //   - facts.go: what the conversations' activities ask; conversations.go: the desk as they use it.
 package routing

@@ -15,11 +15,8 @@ const (
 	ConfirmedWithin    = confirmedWithin
 	FirstRetry         = firstRetry
 	LastRetry          = lastRetry
-	MaxConfiguration   = maxConfiguration
 	WaitingTaskColumns = waitingTaskColumns
 )
-
-var ReadRouting = readRouting
 
 // Delivery is a command that is due.
 type Delivery struct {

@@ -1,11 +1,9 @@
 package routing_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -106,74 +104,6 @@ func testActivities(t *testing.T, h *desktest.Environment) {
 	require.Empty(t, events, "the conversations' feed has none of it")
 }
 
-func testWorkflows(t *testing.T, h *desktest.Environment) {
-	ctx := t.Context()
-	h.Staff("support")
-	h.Clock.Advance(time.Second)
-	h.Staff("billing")
-	route := func(workflow string, attributes map[string]any) routing.Route {
-		found, err := routing.FindRoute(ctx, h.Desk, workflow, attributes)
-		require.NoError(t, err)
-		return found
-	}
-	require.Equal(t, routing.Route{Queue: "support"}, route("", nil), "the queue that was added first")
-
-	configuration := `{"task_routing":{"filters":[
-		{"filter_friendly_name":"VIP","expression":"tier == \"gold\" AND amount > 100","targets":[{"queue":"` + conversation.QueueSID("billing") + `","priority":"7"}]}],
-		"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`
-	saved, err := routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{FriendlyName: "Sales", Configuration: configuration})
-	require.NoError(t, err)
-	require.Equal(t, routing.Route{Queue: "billing", Priority: 7}, route(saved.SID, map[string]any{"tier": "gold", "amount": 250.0}))
-	require.Equal(t, routing.Route{Queue: "support"}, route(saved.SID, map[string]any{"tier": "gold", "amount": 5.0}))
-
-	_, err = routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{SID: desk.DefaultWorkflow(), FriendlyName: "Everything", Configuration: strings.ReplaceAll(configuration, "gold", "tin")})
-	require.NoError(t, err, "the default one may be changed")
-	require.Equal(t, routing.Route{Queue: "billing", Priority: 7}, route("", map[string]any{"tier": "tin", "amount": 250.0}))
-
-	for _, wrong := range []struct{ workflow routing.Workflow }{
-		{routing.Workflow{FriendlyName: "Sales", Configuration: configuration}},
-		{routing.Workflow{FriendlyName: "A", Configuration: `{}`}},
-		{routing.Workflow{FriendlyName: "A", Configuration: `nonsense`}},
-		{routing.Workflow{FriendlyName: "A", Configuration: strings.ReplaceAll(configuration, "AND", "ALSO")}},
-		{routing.Workflow{FriendlyName: "A", Configuration: strings.ReplaceAll(configuration, `"7"`, `"-7"`)}},
-		{routing.Workflow{SID: "WW1", FriendlyName: "A", Configuration: configuration}},
-		{routing.Workflow{FriendlyName: "", Configuration: configuration}},
-	} {
-		_, err := routing.SaveWorkflow(ctx, h.Desk, wrong.workflow)
-		require.Equal(t, conversation.CodeInvalidPayload, conversation.CodeOf(err), "%+v: %v", wrong.workflow, err)
-	}
-	_, err = routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{FriendlyName: "A", Configuration: `{"task_routing":{"default_filter":{"queue":"WQ1"}}}`})
-	desktest.RequireRefused(t, conversation.CodeUnknownQueue, err, "no queue with the SID")
-	for key, in := range map[string]string{
-		"timeout": "targets", "skip_if": "targets", "expression": "targets", "order_by": "targets", "known_worker_sid": "targets",
-		"known_worker_friendly_name": "targets", "condition": "filters", "max": "default_filter", "version": "",
-	} {
-		given := map[string]string{
-			"targets": strings.Replace(configuration, `"priority"`, `"`+key+`":"1==1","priority"`, 1), "filters": strings.Replace(configuration, `"expression"`, `"`+key+`":1,"expression"`, 1),
-			"default_filter": strings.Replace(configuration, `"default_filter":{`, `"default_filter":{"`+key+`":true,`, 1), "": strings.Replace(configuration, "{", `{"`+key+`":{},`, 1),
-		}[in]
-		_, err := routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{SID: saved.SID, FriendlyName: "Sales", Configuration: given})
-		desktest.RequireRefused(t, conversation.CodeInvalidPayload, err, key+`" in `)
-		if in == "targets" {
-			require.ErrorContains(t, err, `filter 1 "VIP"`)
-		}
-		_, err = routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{SID: saved.SID, FriendlyName: "Sales", Configuration: strings.Replace(configuration, `"priority"`, `"skip_if":null,"order_by":"","priority"`, 1)})
-		require.NoError(t, err, "a key without a value asks for nothing")
-	}
-	ignored := strings.Replace(configuration, `"priority"`, `"timeout":60,"priority"`, 1)
-	require.NoError(t, h.ExclusiveTx(ctx, "store a configuration of before", func(tx *desk.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE workflows SET configuration = $1 WHERE sid = $2`, ignored, saved.SID)
-		return err
-	}))
-	_, err = routing.SaveWorkflow(ctx, h.Desk, routing.Workflow{SID: saved.SID, FriendlyName: "Sales and returns", Configuration: ignored})
-	require.NoError(t, err, "a configuration that an older version stored may be renamed")
-	require.Equal(t, routing.Route{Queue: "billing", Priority: 7}, route(saved.SID, map[string]any{"tier": "gold", "amount": 250.0}))
-	require.NoError(t, routing.RemoveWorkflow(ctx, h.Desk, saved.SID))
-	_, err = routing.FindRoute(ctx, h.Desk, saved.SID, nil)
-	desktest.RequireRefused(t, conversation.CodeInvalidPayload, err, "no workflow")
-	desktest.RequireRefused(t, conversation.CodeInvalidPayload, routing.RemoveWorkflow(ctx, h.Desk, desk.DefaultWorkflow()), "every desk has")
-}
-
 // testExpensiveExpressions uses expressions of queues and attributes of agents that take too long to evaluate.
 func testExpensiveExpressions(t *testing.T, h *desktest.Environment) {
 	list := `{"list":[` + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + `]}`
@@ -193,14 +123,6 @@ func testExpensiveExpressions(t *testing.T, h *desktest.Environment) {
 	refused(people.UpdateAgent(t.Context(), h.Desk, "erin", people.AgentChange{Attributes: &list}), "attributes")
 	refused(people.AddAgent(t.Context(), h.Desk, people.NewAgent{Name: "frank", Attributes: list}), "attributes")
 	require.Empty(t, h.AgentNamed("erin").Queues)
-
-	saved, err := routing.SaveWorkflow(t.Context(), h.Desk, routing.Workflow{FriendlyName: "Long", Configuration: fmt.Sprintf(
-		`{"task_routing":{"filters":[{"expression":%q,"targets":[{"queue":%q}]}]}}`, long, conversation.QueueSID("lists"))})
-	require.NoError(t, err)
-	var attributes map[string]any
-	require.NoError(t, json.Unmarshal([]byte(list), &attributes))
-	_, err = routing.FindRoute(t.Context(), h.Desk, saved.SID, attributes)
-	refused(err, "attributes")
 }
 
 // testManyMembers adds and removes more members of a queue than one statement does.
@@ -235,13 +157,5 @@ func testManyMembers(t *testing.T, h *desktest.Environment) {
 		p.Find("agent-0009", `{"level":9}`, i == 1) // as if the evaluation had found that
 		require.NoError(t, h.ExclusiveTx(t.Context(), "fill the queue", func(tx *desk.Tx) error { return routing.FillQueue(t.Context(), tx, "levels", p) }))
 		require.Equal(t, many-6+i, members(), "the transaction evaluates only what has changed")
-	}
-}
-
-// testConfigurationLength counts the characters of a workflow's configuration, not its bytes.
-func testConfigurationLength(t *testing.T, _ *desktest.Environment) {
-	for _, character := range []string{"a", "é", "😀"} {
-		_, refusal := routing.ReadRouting(strings.Repeat(character, routing.MaxConfiguration+1), nil)
-		require.Contains(t, refusal.Message, "has 65537 characters: shorten it to at most 65536")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/baton-transfers/baton/internal/desktest"
 	"github.com/baton-transfers/baton/internal/outbox"
 	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routes"
 	"github.com/baton-transfers/baton/internal/routing"
 )
 
@@ -73,9 +74,9 @@ func readLists(h *desktest.Environment) {
 		_, err = desk.AuditPage(ctx, h.Desk, f, desk.Page{After: &desk.Cursor{Key: 1}})
 		require.NoError(h.T, err)
 	}
-	_, err = routing.LabelsFor(ctx, h.Desk, "support", "CH1")
+	_, err = routes.LabelsFor(ctx, h.Desk, "support", "CH1")
 	require.NoError(h.T, err)
-	_, err = routing.LabelsOf(ctx, h.Desk, []records.Task{{}})
+	_, err = routes.LabelsOf(ctx, h.Desk, []records.Task{{}})
 	require.NoError(h.T, err)
 	_, err = routing.ReadBacklog(ctx, h.Desk)
 	require.NoError(h.T, err)

@@ -17,8 +17,8 @@ const (
 	rowsTogether = 2000
 )
 
-// together applies snapshots that arrive at the same time in one transaction, one transaction after the other. A caller who
-// finds none under way begins one at once, so a snapshot never waits for others to arrive.
+// together applies snapshots that arrive at the same time in one transaction, one transaction after the other. A caller
+// who finds none under way begins one at once, so a snapshot never waits for others to arrive.
 type together struct {
 	desk  *desk.Desk
 	mutex sync.Mutex

@@ -10,8 +10,8 @@ import (
 	"github.com/baton-transfers/baton/internal/sqldb"
 )
 
-// write makes the desk's rows equal to the snapshots, all rows of a table at once. The rows of snapshots are in order of
-// SID, and one snapshot names each row once, so that no statement changes a row twice.
+// write makes the desk's rows equal to the snapshots, all rows of a table at once. The rows of snapshots are in order
+// of SID, and one snapshot names each row once, so that no statement changes a row twice.
 func (b *batch) write(ctx context.Context) error {
 	if len(b.news) == 0 {
 		return nil

@@ -91,8 +91,8 @@ func (r *Rows) add(column int, value any) error {
 const fewRows = 2
 
 // Table returns the rows as a table in a FROM clause, in the order in which they were added, and the arguments that it
-// takes. Its first argument has that number. How many there are depends on the database and on the number of rows, so it
-// comes last in a statement. In an INSERT with ON CONFLICT, WHERE true has to follow it.
+// takes. Its first argument has that number. How many there are depends on the database and on the number of rows, so
+// it comes last in a statement. In an INSERT with ON CONFLICT, WHERE true has to follow it.
 func (t *Tx) Table(first int, r *Rows) (clause string, args []any) {
 	switch {
 	case r.count <= fewRows:

@@ -17,6 +17,7 @@ import (
 	"github.com/baton-transfers/baton/internal/outbox"
 	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routes"
 	"github.com/baton-transfers/baton/internal/routing"
 )
 
@@ -201,12 +202,12 @@ type known struct {
 	queues     map[string]people.Queue
 	activities []routing.Activity
 	tasks      map[string]records.Task
-	labels     map[string]routing.Labels
+	labels     map[string]routes.Labels
 }
 
 func newKnown(c *rest.Call) (*known, error) {
 	k := &known{
-		Call: c, agents: map[string]people.Agent{}, queues: map[string]people.Queue{}, tasks: map[string]records.Task{}, labels: map[string]routing.Labels{},
+		Call: c, agents: map[string]people.Agent{}, queues: map[string]people.Queue{}, tasks: map[string]records.Task{}, labels: map[string]routes.Labels{},
 	}
 	agents, err := people.ListAgents(c.Ctx, c.Desk)
 	if err != nil {
@@ -314,7 +315,7 @@ func (k *known) addTask(data map[string]any, e desk.LoggedEvent) error {
 	}
 	labels, ok := k.labels[e.Conversation]
 	if !ok {
-		if labels, err = routing.LabelsFor(k.Ctx, k.Desk, task.Queue, e.Conversation); err != nil {
+		if labels, err = routes.LabelsFor(k.Ctx, k.Desk, task.Queue, e.Conversation); err != nil {
 			return err
 		}
 		k.labels[e.Conversation] = labels

@@ -18,7 +18,7 @@ import (
 	"github.com/baton-transfers/baton/internal/httpapi/tasks"
 	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/records"
-	"github.com/baton-transfers/baton/internal/routing"
+	"github.com/baton-transfers/baton/internal/routes"
 )
 
 const (
@@ -161,7 +161,7 @@ func listTasks(c *rest.Call) (any, error) {
 			return nil, tooExpensive(c, "EvaluateTaskAttributes", err)
 		}
 	}
-	labels, failed := routing.LabelsOf(c.Ctx, c.Desk, found.Entries)
+	labels, failed := routes.LabelsOf(c.Ctx, c.Desk, found.Entries)
 	answer := rest.List(c, page, found, func(task records.Task) rest.Whole[taskmodel.TaskrouterV1Task] {
 		model, err := tasks.Labeled(c, task, labels[task.SID])
 		if err != nil {
@@ -293,7 +293,7 @@ func workflowAsked(c *rest.Call) (sid string, none bool, err error) {
 	if named == "" {
 		return sid, false, nil
 	}
-	workflows, err := routing.ListWorkflows(c.Ctx, c.Desk)
+	workflows, err := routes.ListWorkflows(c.Ctx, c.Desk)
 	for _, w := range workflows {
 		if w.FriendlyName == named && (sid == "" || w.SID == sid) {
 			return w.SID, false, err

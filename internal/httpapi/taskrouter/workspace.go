@@ -11,6 +11,7 @@ import (
 	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
+	"github.com/baton-transfers/baton/internal/routes"
 	"github.com/baton-transfers/baton/internal/routing"
 )
 
@@ -292,8 +293,8 @@ func fetchTaskChannel(c *rest.Call) (any, error) {
 	return nil, c.Lost("task channel", given)
 }
 
-func renderWorkflow(c *rest.Call, reservationTimeout int) func(routing.Workflow) rest.Whole[taskmodel.TaskrouterV1Workflow] {
-	return func(w routing.Workflow) rest.Whole[taskmodel.TaskrouterV1Workflow] {
+func renderWorkflow(c *rest.Call, reservationTimeout int) func(routes.Workflow) rest.Whole[taskmodel.TaskrouterV1Workflow] {
+	return func(w routes.Workflow) rest.Whole[taskmodel.TaskrouterV1Workflow] {
 		base := c.WorkspaceURL("Workflows", w.SID)
 		return rest.All(taskmodel.TaskrouterV1Workflow{
 			AccountSid: new(c.Account.SID), WorkspaceSid: new(c.WorkspaceSID()), Sid: new(w.SID), FriendlyName: new(w.FriendlyName),
@@ -312,35 +313,35 @@ func listWorkflows(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	workflows, err := routing.ListWorkflows(c.Ctx, c.Desk)
+	workflows, err := routes.ListWorkflows(c.Ctx, c.Desk)
 	if err != nil {
 		return nil, err
 	}
 	if named := c.Form.Get("FriendlyName"); named != "" {
-		workflows = slices.DeleteFunc(workflows, func(w routing.Workflow) bool { return w.FriendlyName != named })
+		workflows = slices.DeleteFunc(workflows, func(w routes.Workflow) bool { return w.FriendlyName != named })
 	}
 	return rest.Some(c, workflows, renderWorkflow(c, settings.ReservationTimeout))
 }
 
 // workflowFound returns the workflow that the path names.
-func workflowFound(c *rest.Call) (routing.Workflow, error) {
+func workflowFound(c *rest.Call) (routes.Workflow, error) {
 	if err := checkWorkspace(c); err != nil {
-		return routing.Workflow{}, err
+		return routes.Workflow{}, err
 	}
 	given := c.Request.PathValue("workflow")
-	workflows, err := routing.ListWorkflows(c.Ctx, c.Desk)
+	workflows, err := routes.ListWorkflows(c.Ctx, c.Desk)
 	for _, w := range workflows {
 		if rest.SameDigits(given, w.SID) {
 			return w, err
 		}
 	}
 	if err != nil {
-		return routing.Workflow{}, err
+		return routes.Workflow{}, err
 	}
-	return routing.Workflow{}, c.Lost("workflow", given)
+	return routes.Workflow{}, c.Lost("workflow", given)
 }
 
-func answerWorkflow(c *rest.Call, w routing.Workflow) (any, error) {
+func answerWorkflow(c *rest.Call, w routes.Workflow) (any, error) {
 	settings, err := desk.ReadSettings(c.Ctx, c.Desk)
 	return renderWorkflow(c, settings.ReservationTimeout)(w), err
 }
@@ -382,13 +383,13 @@ func createWorkflow(c *rest.Call) (any, error) {
 	if err := reservationTimeout(c); err != nil {
 		return nil, err
 	}
-	saved, err := routing.SaveWorkflow(c.Changing, c.Desk, routing.Workflow{FriendlyName: name, Configuration: configuration})
+	saved, err := routes.SaveWorkflow(c.Changing, c.Desk, routes.Workflow{FriendlyName: name, Configuration: configuration})
 	if err != nil && isRepeat(c, err) {
-		workflows, other := routing.ListWorkflows(c.Ctx, c.Desk)
+		workflows, other := routes.ListWorkflows(c.Ctx, c.Desk)
 		if other != nil {
 			return nil, other
 		}
-		at := slices.IndexFunc(workflows, func(w routing.Workflow) bool { return w.FriendlyName == name && w.Configuration == configuration })
+		at := slices.IndexFunc(workflows, func(w routes.Workflow) bool { return w.FriendlyName == name && w.Configuration == configuration })
 		if at >= 0 {
 			return answerWorkflow(c, workflows[at])
 		}
@@ -413,7 +414,7 @@ func updateWorkflow(c *rest.Call) (any, error) {
 	if configuration := c.Optional("Configuration"); configuration != nil {
 		found.Configuration = *configuration
 	}
-	if found, err = routing.SaveWorkflow(c.Changing, c.Desk, found); err != nil {
+	if found, err = routes.SaveWorkflow(c.Changing, c.Desk, found); err != nil {
 		return nil, err
 	}
 	return answerWorkflow(c, found)
@@ -424,5 +425,5 @@ func removeWorkflow(c *rest.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, inUse(c, routing.RemoveWorkflow(c.Changing, c.Desk, found.SID))
+	return nil, inUse(c, routes.RemoveWorkflow(c.Changing, c.Desk, found.SID))
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/records"
-	"github.com/baton-transfers/baton/internal/routing"
+	"github.com/baton-transfers/baton/internal/routes"
 )
 
 // Model returns a task in the form of TaskRouter.
 func Model(c *rest.Call, task records.Task) (taskmodel.TaskrouterV1Task, error) {
-	labels, err := routing.LabelsFor(c.Ctx, c.Desk, task.Queue, task.Conversation)
+	labels, err := routes.LabelsFor(c.Ctx, c.Desk, task.Queue, task.Conversation)
 	if err != nil {
 		return taskmodel.TaskrouterV1Task{}, err
 	}
@@ -24,7 +24,7 @@ func Model(c *rest.Call, task records.Task) (taskmodel.TaskrouterV1Task, error) 
 }
 
 // Labeled returns a task in the form of TaskRouter, with labels that are known already.
-func Labeled(c *rest.Call, task records.Task, labels routing.Labels) (taskmodel.TaskrouterV1Task, error) {
+func Labeled(c *rest.Call, task records.Task, labels routes.Labels) (taskmodel.TaskrouterV1Task, error) {
 	attributes := []byte("{}")
 	if len(task.Attributes) > 0 {
 		var err error

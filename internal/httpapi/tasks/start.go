@@ -9,7 +9,7 @@ import (
 	"github.com/baton-transfers/baton/internal/httpapi/rest"
 	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/records"
-	"github.com/baton-transfers/baton/internal/routing"
+	"github.com/baton-transfers/baton/internal/routes"
 )
 
 // Opening is a conversation that is about to start.
@@ -50,7 +50,7 @@ func Route(c *rest.Call, queueSID, workflowSID string, attributes conversation.A
 		queue, err := QueueOf(c, "queue_sid", queueSID)
 		return queue, 0, err
 	}
-	route, err := routing.FindRoute(c.Ctx, c.Desk, workflowSID, records.DecodeAttributes(attributes))
+	route, err := routes.FindRoute(c.Ctx, c.Desk, workflowSID, records.DecodeAttributes(attributes))
 	return route.Queue, route.Priority, err
 }
 
@@ -67,13 +67,13 @@ func QueueOf(c *rest.Call, field, given string) (string, error) {
 	if !rest.IsSID(conversation.PrefixQueue, given) {
 		return "", c.NoSID(field, conversation.PrefixQueue)
 	}
-	return routing.QueueNameOf(c.Ctx, c.Desk, conversation.PrefixQueue+strings.ToLower(given[2:]))
+	return routes.QueueNameOf(c.Ctx, c.Desk, conversation.PrefixQueue+strings.ToLower(given[2:]))
 }
 
 // workflowThere refuses the SID of a workflow that does not exist.
 func workflowThere(c *rest.Call, given string) error {
-	workflows, err := routing.ListWorkflows(c.Ctx, c.Desk)
-	if err == nil && !slices.ContainsFunc(workflows, func(w routing.Workflow) bool { return rest.SameDigits(given, w.SID) }) {
+	workflows, err := routes.ListWorkflows(c.Ctx, c.Desk)
+	if err == nil && !slices.ContainsFunc(workflows, func(w routes.Workflow) bool { return rest.SameDigits(given, w.SID) }) {
 		return c.Lost("workflow", given)
 	}
 	return err

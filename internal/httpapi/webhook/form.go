@@ -14,6 +14,7 @@ import (
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routes"
 	"github.com/baton-transfers/baton/internal/routing"
 )
 
@@ -121,14 +122,14 @@ func EndReasons(e desk.LoggedEvent, task records.Task) (canceled, completed stri
 
 // addLabels adds the queue that the task was in, and the workflow that routed it.
 func (s *Sender) addLabels(ctx context.Context, f form, e desk.LoggedEvent) error {
-	labels, err := routing.LabelsFor(ctx, s.desk, e.Queue, e.Conversation)
+	labels, err := routes.LabelsFor(ctx, s.desk, e.Queue, e.Conversation)
 	f["TaskQueueSid"], f["TaskQueueName"] = conversation.QueueSID(e.Queue), labels.Queue
 	f["WorkflowSid"], f["WorkflowName"] = labels.Workflow, labels.WorkflowName
 	return err
 }
 
 func (s *Sender) addQueue(ctx context.Context, f form, e desk.LoggedEvent) error {
-	labels, err := routing.LabelsFor(ctx, s.desk, e.Queue, "")
+	labels, err := routes.LabelsFor(ctx, s.desk, e.Queue, "")
 	f["TaskQueueSid"], f["TaskQueueName"] = conversation.QueueSID(e.Queue), labels.Queue
 	return err
 }

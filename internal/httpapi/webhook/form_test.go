@@ -14,6 +14,7 @@ import (
 	"github.com/baton-transfers/baton/internal/outbox"
 	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routes"
 	"github.com/baton-transfers/baton/internal/routing"
 )
 
@@ -205,7 +206,7 @@ func TestWorkflowOfTheTask(t *testing.T) {
 	h := newEnvironment(t)
 	rec := newReceiver(t, h, nil)
 	require.NoError(t, people.AddQueue(h.ctx(), h.Desk, "support"))
-	refunds, err := routing.SaveWorkflow(h.ctx(), h.Desk, routing.Workflow{
+	refunds, err := routes.SaveWorkflow(h.ctx(), h.Desk, routes.Workflow{
 		FriendlyName: "Refunds", Configuration: `{"task_routing":{"default_filter":{"queue":"` + conversation.QueueSID("support") + `"}}}`,
 	})
 	require.NoError(t, err)

@@ -19,6 +19,7 @@ import (
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/limit"
 	"github.com/baton-transfers/baton/internal/records"
+	"github.com/baton-transfers/baton/internal/routes"
 	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/web/site"
 	"github.com/baton-transfers/baton/internal/web/words"
@@ -279,7 +280,7 @@ var errFormUsed = errors.New("the form was used")
 
 // begin starts the conversation, unless its form has started it before.
 func begin(v *site.Visit, sid string, typed chat) error {
-	route, err := routing.FindRoute(v.Ctx, v.Desk, desk.DefaultWorkflow(), map[string]any{"channel": string(conversation.ChannelWeb)})
+	route, err := routes.FindRoute(v.Ctx, v.Desk, desk.DefaultWorkflow(), map[string]any{"channel": string(conversation.ChannelWeb)})
 	if err != nil {
 		return err
 	}
