@@ -1,0 +1,241 @@
+package deskload
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/routing"
+)
+
+// callerArgument is the first argument of a process that runs [Caller].
+const callerArgument = "deskload-caller"
+
+// IsCaller reports whether these are the arguments of a process that has to run [Caller].
+func IsCaller(args []string) bool { return len(args) > 1 && args[1] == callerArgument }
+
+// order is what a caller's process is to do, as the first line of its input. Deliveries follow.
+type order struct {
+	Options
+	Database string        `json:"database"`
+	Number   int           `json:"number"`
+	Callers  int           `json:"own_callers"`
+	Most     int           `json:"own_conversations"`
+	For      time.Duration `json:"for"`
+}
+
+// line is a line between Run and a caller's process. Each has one field.
+type line struct {
+	// Ready is sent when the desk is open, and Go when all are ready.
+	Ready bool `json:"ready,omitempty"`
+	Go    bool `json:"go,omitempty"`
+	// Deliver is a command for a conversation of another process.
+	Deliver *delivery `json:"deliver,omitempty"`
+	// Finished is sent when the process has ended its conversations. It goes on delivering until its input ends.
+	Finished *finished `json:"finished,omitempty"`
+}
+
+type delivery struct {
+	SID     string                   `json:"sid"`
+	Name    conversation.CommandName `json:"name"`
+	Command json.RawMessage          `json:"command"`
+}
+
+// finished is what a process has done.
+type finished struct {
+	Conversations int             `json:"conversations"`
+	Transferred   int             `json:"transferred"`
+	Unfinished    int             `json:"unfinished"`
+	Failed        int             `json:"failed"`
+	Took          []time.Duration `json:"took"`
+	Writes        int64           `json:"writes"`
+	Retries       int64           `json:"retries"`
+	// CPU is the process's CPU time while it ran conversations, zero if the system does not report it.
+	CPU   time.Duration `json:"cpu"`
+	Error string        `json:"error,omitempty"`
+}
+
+// finishWithin is how long conversations may take to end after the last was started.
+const finishWithin = 30 * time.Second
+
+// callers are a process of conversations.
+type callers struct {
+	order
+
+	desk *desk.Desk
+	out  struct {
+		sync.Mutex
+		*json.Encoder
+	}
+	mutex   sync.Mutex
+	inboxes map[string]chan conversation.Command
+	started atomic.Int64
+	writes  atomic.Int64
+	retries atomic.Int64
+	// since is the CPU time before the first conversation.
+	since time.Duration
+}
+
+// Caller runs conversations as the order in its input says, and reports on its output. [Run] starts it.
+func Caller(ctx context.Context, in io.Reader, out io.Writer) (err error) {
+	c := &callers{inboxes: map[string]chan conversation.Command{}}
+	c.out.Encoder = json.NewEncoder(out)
+	lines := json.NewDecoder(bufio.NewReader(in))
+	if err := lines.Decode(&c.order); err != nil {
+		return fmt.Errorf("read what to do: %w", err)
+	}
+	c.desk, err = desk.Open(ctx, c.Database, desk.Options{Observe: func(t desk.Transaction) {
+		if t.Write {
+			c.writes.Add(1)
+		}
+		c.retries.Add(int64(t.Retries))
+	}})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	var dispatching sync.WaitGroup
+	dispatching.Go(func() { _ = routing.RunDispatcher(ctx, c.desk, c) }) // ends with ctx
+	defer func() {
+		stop()
+		dispatching.Wait()
+		err = errors.Join(err, c.desk.Close())
+	}()
+	c.send(line{Ready: true})
+	var talking sync.WaitGroup
+	defer talking.Wait()
+	for {
+		var next line
+		if err := lines.Decode(&next); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read a line: %w", err)
+		}
+		switch {
+		case next.Go:
+			talking.Go(func() {
+				done := c.talk(ctx)
+				c.send(line{Finished: &done})
+			})
+		case next.Deliver != nil:
+			command, err := conversation.Decode(next.Deliver.Name, next.Deliver.Command, "")
+			if err != nil {
+				return err
+			}
+			c.post(next.Deliver.SID, command)
+		}
+	}
+}
+
+func (c *callers) send(l line) {
+	c.out.Lock()
+	defer c.out.Unlock()
+	_ = c.out.Encode(l) // Run has ended if it cannot be written, and then the input ends
+}
+
+// Deliver implements [routing.Courier].
+func (c *callers) Deliver(_ context.Context, sid string, command conversation.Command) error {
+	process, err := processOf(sid)
+	if err != nil {
+		return err
+	}
+	if process == c.Number {
+		c.post(sid, command)
+		return nil
+	}
+	payload, err := json.Marshal(command)
+	if err != nil {
+		return fmt.Errorf("encode a command: %w", err)
+	}
+	c.send(line{Deliver: &delivery{SID: sid, Name: command.Name(), Command: payload}})
+	return nil
+}
+
+// post puts a command into the inbox of a conversation. One that has ended ignores it.
+func (c *callers) post(sid string, command conversation.Command) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	select {
+	case c.inboxes[sid] <- command:
+	default:
+	}
+}
+
+// talk runs conversations, one after the other in each of the callers.
+func (c *callers) talk(ctx context.Context) finished {
+	settings, err := desk.ReadSettings(ctx, c.desk)
+	if err != nil {
+		return finished{Error: err.Error()}
+	}
+	facts := conversation.Facts{Settings: settings, QueueKnown: true, QueueMembers: 1}
+	c.since, _ = cpuOf("self")
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, c.For+finishWithin, fmt.Errorf("the conversations did not end within %s", finishWithin))
+	defer cancel()
+	each := make([]finished, c.Callers)
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range each {
+		group.Go(func() error {
+			for time.Since(began) < c.For {
+				number := int(c.started.Add(1))
+				if c.Most > 0 && number > c.Most {
+					return nil
+				}
+				if err := c.talkOnce(ctx, facts, number, &each[i]); err != nil {
+					each[i].Unfinished++
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	var all finished
+	if err := group.Wait(); err != nil {
+		all.Error = err.Error()
+	}
+	for _, one := range each {
+		all.Conversations += one.Conversations
+		all.Transferred += one.Transferred
+		all.Unfinished += one.Unfinished
+		all.Failed += one.Failed
+		all.Took = append(all.Took, one.Took...)
+	}
+	all.Writes, all.Retries = c.writes.Load(), c.retries.Load()
+	if now, err := cpuOf("self"); err == nil {
+		all.CPU = now - c.since
+	}
+	return all
+}
+
+func (c *callers) talkOnce(ctx context.Context, facts conversation.Facts, number int, done *finished) error {
+	sid, queue, to := newSID(c.Number), rand.IntN(c.Queues), "" //nolint:gosec // any queue
+	if c.TransferEvery > 0 && number%c.TransferEvery == 0 {
+		to = c.secondName(queue)
+		done.Transferred++
+	}
+	t := &talk{desk: c.desk, facts: facts, inbox: make(chan conversation.Command, inboxSize), took: &done.Took, failed: &done.Failed}
+	c.mutex.Lock()
+	c.inboxes[sid] = t.inbox
+	c.mutex.Unlock()
+	defer func() {
+		c.mutex.Lock()
+		defer c.mutex.Unlock()
+		delete(c.inboxes, sid)
+	}()
+	if err := t.run(ctx, sid, queueName(queue), to); err != nil {
+		return err
+	}
+	done.Conversations++
+	return nil
+}
