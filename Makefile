@@ -17,7 +17,7 @@ WITHOUT_RACE := /(conversation|e2e|lab|examples|internal/insights|starter|worker
 # How many tests of a package run at the same time. They wait more than they compute.
 TEST_PARALLEL ?= 5
 
-.PHONY: help demo dev build check test bench growth chaos layout lint vulncheck licences sbom release generate assets screenshots drift clean
+.PHONY: help demo dev build check test bench desk-load growth chaos layout lint vulncheck licences sbom release generate assets screenshots drift clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,11 +50,16 @@ test: ## run every test; the first time builds the Temporal dev server, which ta
 	go test -C tools/prose ./... || failed=1; \
 	exit $$failed
 
-bench: ## compare conversations with bare workflows on one dev server; BENCH_DATABASE=postgres: with the desk in PostgreSQL
+bench: ## compare conversations with bare workflows, and measure the desk alone; BENCH_DATABASE=postgres: desk in PostgreSQL
 	$(if $(filter postgres,$(BENCH_DATABASE)),@tools/postgres/install.sh)
 	@go run ./lab/bench --database $(or $(BENCH_DATABASE),sqlite)
 
-growth: ## measure how cost grows: 20,000 conversations open, 500 transfers of one, 10,000 agents
+desk-load: ## measure and check the desk alone; LOAD: flags (LOAD=--help), AGAINST: another checkout to compare with
+	@tools/postgres/install.sh
+	@go run ./lab/bench/desk $(if $(AGAINST),--against "$(AGAINST)") $(LOAD)
+
+growth: ## measure how cost grows: conversations open, transfers of one, agents; queues, processes, latency at the desk alone
+	@tools/postgres/install.sh
 	@go run ./lab/bench --growth
 
 chaos: ## kill workers, gateways, the Temporal server and the database for minutes, and look for what was lost or doubled

@@ -42,7 +42,7 @@ type line struct {
 	Go    bool `json:"go,omitempty"`
 	// Deliver is a command for a conversation of another process.
 	Deliver *delivery `json:"deliver,omitempty"`
-	// Finished is sent when the process has ended its conversations. It goes on delivering until its input ends.
+	// Finished is sent when the process has ended its conversations. It continues to deliver until its input ends.
 	Finished *finished `json:"finished,omitempty"`
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/config"
 	"github.com/baton-transfers/baton/internal/desk"
+	"github.com/baton-transfers/baton/internal/deskload"
 	"github.com/baton-transfers/baton/internal/load"
 	"github.com/baton-transfers/baton/internal/people"
 )
@@ -27,7 +28,9 @@ type growth struct {
 	Open      []openGrowth   `json:"open_conversations,omitempty"`
 	Passed    []passedGrowth `json:"transfers_of_a_conversation,omitempty"`
 	Agents    []agentGrowth  `json:"agents,omitempty"`
-	Targets   []target       `json:"targets"`
+	// Desk is the desk alone, in PostgreSQL.
+	Desk    []deskload.Figures `json:"desk_alone,omitempty"`
+	Targets []target           `json:"targets"`
 }
 
 // openGrowth is the cost of commands, and the worker's memory, with Open conversations open.
@@ -64,14 +67,24 @@ type growthPlan struct {
 	paced time.Duration
 	// times is how often each operation of the desk is timed.
 	times int
+	// queues, processes and latencies are the loads on the desk alone, for deskLoad each. Latencies are in milliseconds.
+	queues, processes []int
+	latencies         []float64
+	deskLoad          time.Duration
 }
 
 func fullGrowth() growthPlan {
-	return growthPlan{open: []int{100, 1_000, 5_000, 20_000}, passed: []int{50, 250, 500}, agents: []int{100, 1_000, 10_000}, paced: 30 * time.Second, times: 100}
+	return growthPlan{
+		open: []int{100, 1_000, 5_000, 20_000}, passed: []int{50, 250, 500}, agents: []int{100, 1_000, 10_000}, paced: 30 * time.Second, times: 100,
+		queues: []int{1, 10, 50}, processes: []int{1, 4, 8}, latencies: []float64{0.3, 1}, deskLoad: 10 * time.Second,
+	}
 }
 
 func shortGrowth() growthPlan {
-	return growthPlan{open: []int{100, 500}, passed: []int{20, 50}, agents: []int{100, 1_000}, paced: 10 * time.Second, times: 20}
+	return growthPlan{
+		open: []int{100, 500}, passed: []int{20, 50}, agents: []int{100, 1_000}, paced: 10 * time.Second, times: 20,
+		queues: []int{1, 10, 50}, processes: []int{1, 4}, latencies: []float64{0.3}, deskLoad: 2 * time.Second,
+	}
 }
 
 const (
@@ -96,6 +109,7 @@ func measureGrowth(ctx context.Context, p growthPlan, progress io.Writer) (_ *gr
 	g := &growth{StartedAt: time.Now().UTC(), CPUs: runtime.NumCPU()}
 	for _, part := range []func() error{
 		func() error { return g.measureAgents(ctx, p, folder, progress) },
+		func() error { return g.measureDesk(ctx, p, folder, progress) },
 		func() error { return g.measureTalks(ctx, p, folder, progress) },
 	} {
 		if err := part(); err != nil {
@@ -258,8 +272,31 @@ func measureAgentsOf(ctx context.Context, path string, agents, times int) (step 
 	return agentGrowth{Agents: agents, Match: matches.percentile(0.5)}, nil
 }
 
+// measureDesk runs loads on the desk alone: with several queues, and with several processes at several latencies.
+func (g *growth) measureDesk(ctx context.Context, p growthPlan, folder string, progress io.Writer) (err error) {
+	desks, err := openDatabases(ctx, databasePostgres, folder)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, desks.close(ctx)) }()
+	var loads []deskload.Options
+	load := deskload.Options{Callers: loadCallers, TransferEvery: transferEvery, For: p.deskLoad}
+	for _, load.Queues = range p.queues {
+		loads = append(loads, load)
+	}
+	load.Queues = 0
+	for _, load.LatencyMillis = range append([]float64{0}, p.latencies...) {
+		for _, load.Processes = range p.processes {
+			loads = append(loads, load)
+		}
+	}
+	g.Desk, err = measureDesk(ctx, desks, loads, progress)
+	return err
+}
+
 // judge compares the measurements with the targets.
 func (g *growth) judge() {
+	g.Targets = deskTargets(g.Desk)
 	if len(g.Open) == 0 || g.Open[len(g.Open)-1].Open != promisedOpen {
 		return // a short run
 	}
@@ -303,5 +340,6 @@ func (g *growth) print(out io.Writer) {
 		fmt.Fprintf(table, "%s\t%.2f\n", grouped(step.Agents), step.Match)
 	}
 	_ = table.Flush()
+	printDesk(out, g.Desk)
 	printTargets(out, g.Targets)
 }

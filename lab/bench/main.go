@@ -2,7 +2,8 @@
 // the cost of bare workflows: applying the rules, syncing with the desk, and making the result visible.
 //
 // One process runs everything: the server's client, the worker, the callers, and the desk, in a SQLite file or on a
-// private PostgreSQL server. With --growth, the worker is a separate process. Measurements that are compared run
+// private PostgreSQL server. With --growth, the worker is a separate process, and so are the callers of the desk alone
+// (package deskload; the command desk in this folder runs single loads). Measurements that are compared run
 // interleaved and are compared within their round, so that other load on the machine slows both sides. Each figure
 // is the median of the rounds. No other package imports this one.
 package main
@@ -17,11 +18,18 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/baton-transfers/baton/internal/deskload"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	var err error
+	if deskload.IsCaller(os.Args) {
+		err = deskload.Caller(ctx, os.Stdin, os.Stdout)
+	} else {
+		err = run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -37,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	file := flags.String("json", "", "write the figures to this `FILE` as well")
 	rounds := flags.Int("rounds", 0, "how many rounds to take the median of (5; 2 with --short)")
-	grows := flags.Bool("growth", false, "measure how cost grows instead: conversations open, transfers of one, agents")
+	grows := flags.Bool("growth", false, "measure how cost grows instead: conversations open, transfers of one, agents, and the desk alone with lines, processes and latency")
 	database := flags.String("database", databaseSQLite, "where the desk is: sqlite, in a file, or postgres, on a private server that is started for it")
 	short := flags.Bool("short", false, "a quick look: fewer rounds, shorter ones, at most 10,000 tasks waiting")
 	if err := flags.Parse(args); err != nil {

@@ -28,19 +28,21 @@ type plan struct {
 	// rate is for how long a round sends commands at a fixed rate; loadHTTP is how long the full load on the API
 	// lasts.
 	rate, loadHTTP time.Duration
+	// deskLoad is how long conversations are started in each load on the desk alone.
+	deskLoad time.Duration
 }
 
 func fullPlan() plan {
 	return plan{
 		rounds: 5, paced: 12, cycles: 40, slices: 4, slice: time.Second, queued: 20, waiting: []int{100, 10_000, 100_000}, placings: 200,
-		rate: 6 * time.Second, loadHTTP: time.Minute,
+		rate: 6 * time.Second, loadHTTP: time.Minute, deskLoad: 10 * time.Second,
 	}
 }
 
 func shortPlan() plan {
 	return plan{
 		rounds: 2, paced: 6, cycles: 20, slices: 2, slice: time.Second, queued: 10, waiting: []int{100, 10_000}, placings: 50,
-		rate: 6 * time.Second, loadHTTP: 10 * time.Second,
+		rate: 6 * time.Second, loadHTTP: 10 * time.Second, deskLoad: 2 * time.Second,
 	}
 }
 
@@ -66,6 +68,9 @@ func measure(ctx context.Context, p plan, database string, progress io.Writer) (
 		return nil, err
 	}
 	if r.Placing, err = measurePlacing(ctx, p, desks, progress); err != nil {
+		return nil, err
+	}
+	if r.Desk, err = measureDesk(ctx, desks, deskLoads(p), progress); err != nil {
 		return nil, err
 	}
 	r.finish()

@@ -6,6 +6,8 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	"github.com/baton-transfers/baton/internal/deskload"
 )
 
 // report is the result of a run, as it is written to JSON.
@@ -29,9 +31,11 @@ type report struct {
 	Queue   latency   `json:"queue_transfer_to_reservation"`
 	Placing []placing `json:"placing"`
 	// HTTP holds the commands at a fixed rate, by the Go client and over HTTP; Load is the API under full load.
-	HTTP    []overHTTP `json:"over_http"`
-	Load    loaded     `json:"http_full_load"`
-	Targets []target   `json:"targets"`
+	HTTP []overHTTP `json:"over_http"`
+	Load loaded     `json:"http_full_load"`
+	// Desk holds the loads on the desk alone.
+	Desk    []deskload.Figures `json:"desk_alone"`
+	Targets []target           `json:"targets"`
 }
 
 // figure is the result of one kind of call: the median of the rounds, with times in milliseconds.

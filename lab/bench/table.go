@@ -39,6 +39,7 @@ func (r *report) print(out io.Writer) {
 		fmt.Fprintf(table, "%s\t%.2f ms\t%.2f ms\t%.2f ms\t%.2f\n", grouped(p.Waiting), p.JoinMillis, p.TakeMillis, p.PlaceMillis, p.ToShortest)
 	}
 	_ = table.Flush()
+	printDesk(out, r.Desk)
 	printTargets(out, r.Targets)
 }
 

@@ -74,5 +74,5 @@ func (r *report) judge() []target {
 			most(fmt.Sprintf("placing among %s by among %s", grouped(p.Waiting), grouped(r.Placing[0].Waiting)), p.ToShortest, mostPlacing)
 		}
 	}
-	return targets
+	return append(targets, deskTargets(r.Desk)...)
 }
