@@ -36,7 +36,7 @@ func TestContract(t *testing.T) {
 	folders, err := filepath.Glob("internal/*")
 	require.NoError(t, err)
 	folders = append(folders, "..")
-	for _, name := range []string{"access", "build", "desk", "insights", "load", "outbox", "people", "records", "routes", "routing", "sqldb"} {
+	for _, name := range []string{"access", "build", "desk", "deskload", "insights", "load", "outbox", "people", "records", "routes", "routing", "sqldb"} {
 		folders = append(folders, "../internal/"+name)
 	}
 	for _, folder := range folders {

@@ -7,14 +7,31 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/baton-transfers/baton/internal/deskload"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	code := 0
+	if deskload.IsCaller(os.Args) { // `baton bench desk` has started this process
+		code = call(ctx)
+	} else {
+		code = run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	}
 	stop()
 	os.Exit(code)
+}
+
+// call runs the conversations of `baton bench desk`.
+func call(ctx context.Context) (code int) {
+	if err := deskload.Caller(ctx, os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return exitRefused
+	}
+	return exitDone
 }

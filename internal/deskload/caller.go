@@ -28,46 +28,43 @@ func IsCaller(args []string) bool { return len(args) > 1 && args[1] == callerArg
 // order is what a caller's process is to do, as the first line of its input. Deliveries follow.
 type order struct {
 	Options
-	Database string        `json:"database"`
-	Number   int           `json:"number"`
-	Callers  int           `json:"own_callers"`
-	Most     int           `json:"own_conversations"`
-	For      time.Duration `json:"for"`
+
+	// Address is the database's. Number is the process's.
+	Address string
+	Number  int
+	// OwnCallers and OwnConversations are the process's share. Lasts is how long conversations are started.
+	OwnCallers, OwnConversations int
+	Lasts                        time.Duration
 }
 
 // line is a line between Run and a caller's process. Each has one field.
 type line struct {
 	// Ready is sent when the desk is open, and Go when all are ready.
-	Ready bool `json:"ready,omitempty"`
-	Go    bool `json:"go,omitempty"`
+	Ready, Go bool
 	// Deliver is a command for a conversation of another process.
-	Deliver *delivery `json:"deliver,omitempty"`
+	Deliver *delivery
 	// Finished is sent when the process has ended its conversations. It continues to deliver until its input ends.
-	Finished *finished `json:"finished,omitempty"`
+	Finished *finished
 }
 
 type delivery struct {
-	SID     string                   `json:"sid"`
-	Name    conversation.CommandName `json:"name"`
-	Command json.RawMessage          `json:"command"`
+	SID     string
+	Name    conversation.CommandName
+	Command json.RawMessage
 }
 
 // finished is what a process has done.
 type finished struct {
-	Conversations int             `json:"conversations"`
-	Transferred   int             `json:"transferred"`
-	Unfinished    int             `json:"unfinished"`
-	Failed        int             `json:"failed"`
-	Took          []time.Duration `json:"took"`
-	Writes        int64           `json:"writes"`
-	Retries       int64           `json:"retries"`
+	Conversations, Transferred, Unfinished, Failed int
+	Took                                           []time.Duration
+	Writes, Retries                                int64
 	// CPU is the process's CPU time while it ran conversations, zero if the system does not report it.
-	CPU   time.Duration `json:"cpu"`
-	Error string        `json:"error,omitempty"`
+	CPU   time.Duration
+	Error string
 }
 
 // finishWithin is how long conversations may take to end after the last was started.
-const finishWithin = 30 * time.Second
+const finishWithin = time.Minute
 
 // callers are a process of conversations.
 type callers struct {
@@ -95,7 +92,7 @@ func Caller(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	if err := lines.Decode(&c.order); err != nil {
 		return fmt.Errorf("read what to do: %w", err)
 	}
-	c.desk, err = desk.Open(ctx, c.Database, desk.Options{Observe: func(t desk.Transaction) {
+	c.desk, err = desk.Open(ctx, c.Address, desk.Options{Observe: func(t desk.Transaction) {
 		if t.Write {
 			c.writes.Add(1)
 		}
@@ -181,15 +178,15 @@ func (c *callers) talk(ctx context.Context) finished {
 	facts := conversation.Facts{Settings: settings, QueueKnown: true, QueueMembers: 1}
 	c.since, _ = cpuOf("self")
 	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, c.For+finishWithin, fmt.Errorf("the conversations did not end within %s", finishWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Lasts+finishWithin, fmt.Errorf("the conversations did not end within %s", finishWithin))
 	defer cancel()
-	each := make([]finished, c.Callers)
+	each := make([]finished, c.OwnCallers)
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range each {
 		group.Go(func() error {
-			for time.Since(began) < c.For {
+			for time.Since(began) < c.Lasts {
 				number := int(c.started.Add(1))
-				if c.Most > 0 && number > c.Most {
+				if c.OwnConversations > 0 && number > c.OwnConversations {
 					return nil
 				}
 				if err := c.talkOnce(ctx, facts, number, &each[i]); err != nil {

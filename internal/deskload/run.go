@@ -114,8 +114,24 @@ func withApplication(database string) string {
 	return at.String()
 }
 
+// refuseUsed refuses a desk that is in use.
+func (r *run) refuseUsed(ctx context.Context) error {
+	var used bool
+	err := r.desk.QueryOne(ctx, "look for an empty desk", func(tx *desk.Tx) (err error) {
+		used, _, err = sqldb.First(ctx, tx, sqldb.Value[bool], `SELECT EXISTS (SELECT 1 FROM queues UNION SELECT 1 FROM agents UNION SELECT 1 FROM conversations)`)
+		return err
+	})
+	if err == nil && used {
+		err = errors.New("the database has queues, agents or conversations, and was left as it is: name an empty one")
+	}
+	return err
+}
+
 // prepare adds queues and agents. Every other agent of a queue is also on the next one.
 func (r *run) prepare(ctx context.Context) error {
+	if err := r.refuseUsed(ctx); err != nil {
+		return err
+	}
 	if _, err := desk.SetSettings(ctx, r.desk, "bench", func(s *conversation.Settings) { s.MessagingTransfers = true }); err != nil {
 		return err
 	}
@@ -330,7 +346,7 @@ func (r *run) startCallers(ctx context.Context, address string) (_ *hub, err err
 		if err != nil {
 			return nil, fmt.Errorf("start caller %d: %w", number, err)
 		}
-		p.send(order{Options: r.Options, Database: address, Number: number, Callers: share(r.Callers, number), Most: most, For: r.For})
+		p.send(order{Options: r.Options, Address: address, Number: number, OwnCallers: share(r.Callers, number), OwnConversations: most, Lasts: r.For})
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ type benched struct {
 // cleanWithin bounds the time to close the opened conversations, for each hundred of them.
 const cleanWithin = 30 * time.Second
 
-// Command returns the command `baton bench`.
+// Command returns the commands `baton bench` and `baton bench desk`.
 func Command(c *cli.Env) *cobra.Command {
 	var o load.Options
 	var keep bool
@@ -68,6 +68,7 @@ func Command(c *cli.Env) *cobra.Command {
 	flags.IntVar(&o.Clients, "clients", 40, "number of clients that open conversations, and that send commands without a pause")
 	cli.DurationVar(flags, &o.Unpaced, "unpaced", 10*time.Second, "duration of the part without a pause; 0: none")
 	flags.BoolVar(&keep, "keep", false, "keep the conversations, their queue and agents")
+	cmd.AddCommand(deskCommand(c))
 	return cmd
 }
 
