@@ -181,3 +181,11 @@ func TestMatchesAreCheckedInTheirOrder(t *testing.T) {
 	checkMatches(&found, []made{match("urgent", earlier), match("head", later), match("urgent", later+1)}, tasks, entered, settled)
 	require.Equal(t, 1, found.MatchedTwice)
 }
+
+func TestAProcessWithAnErrorIsAFault(t *testing.T) {
+	var r run
+	r.conclude([]finished{{Conversations: 3}, {Error: "no settings"}, {Unfinished: 2, Error: "no agent"}}, counts{}, counts{}, time.Second)
+	require.Equal(t, 3, r.figures.Faults.Unfinished)
+	require.Equal(t, []string{"no settings", "no agent"}, r.figures.Faults.Examples)
+	require.Equal(t, 3, r.figures.Conversations)
+}

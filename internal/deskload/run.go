@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -185,7 +184,7 @@ func (r *run) measure(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.For+2*finishWithin, errors.New("the callers did not end in time"))
 	defer cancel()
-	h, err := r.startCallers(ctx, address)
+	h, err := r.startCallers(address)
 	if err != nil {
 		return err
 	}
@@ -198,13 +197,14 @@ func (r *run) measure(ctx context.Context) (err error) {
 	h.all(line{Go: true})
 	watching, stop := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
-	watcher.Go(func() { r.watch(watching) })
+	var unwatched error
+	watcher.Go(func() { unwatched = r.watch(watching) })
 	err = h.await(ctx, h.finished)
 	took := time.Since(began)
 	stop()
 	watcher.Wait()
 	after := r.counts(ctx)
-	if err != nil {
+	if err := errors.Join(err, unwatched); err != nil {
 		return err
 	}
 	if err := h.end(ctx); err != nil {
@@ -214,15 +214,23 @@ func (r *run) measure(ctx context.Context) (err error) {
 	return nil
 }
 
-// watch checks the desk until ctx ends.
-func (r *run) watch(ctx context.Context) {
+// watch checks the desk until ctx ends. It fails if the desk could be read at no moment.
+func (r *run) watch(ctx context.Context) error {
 	w := newWatch(&r.figures.Faults)
+	var failed error
 	for sleep.For(ctx, momentEvery) == nil {
-		if m, err := readMoment(ctx, r.desk); err == nil { // a busy database is checked again
+		m, err := readMoment(ctx, r.desk)
+		if err == nil { // a busy database is read again
 			w.see(m)
+		} else if ctx.Err() == nil {
+			failed = err
 		}
 	}
 	r.figures.Moments = w.moments
+	if w.moments == 0 && failed != nil {
+		return fmt.Errorf("check the desk while the load runs: %w", failed)
+	}
+	return nil
 }
 
 // counts are counters before or after the load.
@@ -257,10 +265,10 @@ func (r *run) conclude(processes []finished, before, after counts, took time.Dur
 		writes += p.Writes
 		cpu += p.CPU
 		syncs = append(syncs, p.Took...)
-		f.Faults.Unfinished += p.Unfinished
 		if p.Error != "" {
-			f.Faults.Examples = append(f.Faults.Examples, p.Error)
+			f.Faults.count(&f.Faults.Unfinished, "%s", p.Error)
 		}
+		f.Faults.Unfinished += max(0, p.Unfinished-1) // one of them has the error
 	}
 	slices.Sort(syncs)
 	f.Seconds, f.Snapshots = took.Seconds(), len(syncs)
@@ -323,7 +331,7 @@ func (p *peer) send(l any) {
 }
 
 // startCallers starts the processes and divides the callers among them.
-func (r *run) startCallers(ctx context.Context, address string) (_ *hub, err error) {
+func (r *run) startCallers(address string) (_ *hub, err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -347,9 +355,6 @@ func (r *run) startCallers(ctx context.Context, address string) (_ *hub, err err
 			return nil, fmt.Errorf("start caller %d: %w", number, err)
 		}
 		p.send(order{Options: r.Options, Address: address, Number: number, OwnCallers: share(r.Callers, number), OwnConversations: most, Lasts: r.For})
-	}
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
 	}
 	return h, nil
 }
@@ -452,13 +457,4 @@ func (h *hub) kill() {
 	for _, p := range h.peers {
 		_ = p.command.Process.Kill() // fails if it has ended
 	}
-}
-
-// Name describes the load in a table.
-func (f *Figures) Name() string {
-	name := f.Database + ", " + strconv.Itoa(f.Callers) + " callers"
-	if f.Processes > 1 {
-		name += " in " + strconv.Itoa(f.Processes) + " processes"
-	}
-	return name
 }

@@ -164,7 +164,7 @@ func (w *watch) seeFree(m moment, matched map[string]bool, free map[place]bool, 
 			}
 			if waited := m.at.Sub(w.free[key]); waited > strandedAfter && !w.stranded[t.sid] {
 				w.stranded[t.sid] = true
-				w.count(&w.Stranded, "task %s waits in %s although %s is free since %s", t.sid, t.queue, one.agent, waited)
+				w.count(&w.Stranded, "task %s waits in %s although %s has been free for %s", t.sid, t.queue, one.agent, waited)
 			}
 		}
 	}
