@@ -17,7 +17,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := 0
+	var code int
 	if deskload.IsCaller(os.Args) { // `baton bench desk` has started this process
 		code = call(ctx)
 	} else {

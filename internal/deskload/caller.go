@@ -3,6 +3,7 @@ package deskload
 import (
 	"bufio"
 	"context"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ const callerArgument = "deskload-caller"
 // IsCaller reports whether these are the arguments of a process that has to run [Caller].
 func IsCaller(args []string) bool { return len(args) > 1 && args[1] == callerArgument }
 
-// order is what a caller's process is to do, as the first line of its input. Deliveries follow.
+// order is what a caller's process is to do, as the first of its input. Deliveries follow.
 type order struct {
 	Options
 
@@ -37,8 +38,8 @@ type order struct {
 	Lasts                        time.Duration
 }
 
-// line is a line between Run and a caller's process. Each has one field.
-type line struct {
+// message is what Run and a caller's process send each other. Each has one field.
+type message struct {
 	// Ready is sent when the desk is open, and Go when all are ready.
 	Ready, Go bool
 	// Deliver is a command for a conversation of another process.
@@ -50,7 +51,7 @@ type line struct {
 type delivery struct {
 	SID     string
 	Name    conversation.CommandName
-	Command json.RawMessage
+	Command []byte // as JSON
 }
 
 // finished is what a process has done.
@@ -64,7 +65,7 @@ type finished struct {
 }
 
 // finishWithin is how long conversations may take to end after the last was started.
-const finishWithin = time.Minute
+const finishWithin = 2 * time.Minute
 
 // callers are a process of conversations.
 type callers struct {
@@ -73,7 +74,7 @@ type callers struct {
 	desk *desk.Desk
 	out  struct {
 		sync.Mutex
-		*json.Encoder
+		*gob.Encoder
 	}
 	mutex   sync.Mutex
 	inboxes map[string]chan conversation.Command
@@ -87,9 +88,9 @@ type callers struct {
 // Caller runs conversations as the order in its input says, and reports on its output. [Run] starts it.
 func Caller(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	c := &callers{inboxes: map[string]chan conversation.Command{}}
-	c.out.Encoder = json.NewEncoder(out)
-	lines := json.NewDecoder(bufio.NewReader(in))
-	if err := lines.Decode(&c.order); err != nil {
+	c.out.Encoder = gob.NewEncoder(out)
+	messages := gob.NewDecoder(bufio.NewReader(in))
+	if err := messages.Decode(&c.order); err != nil {
 		return fmt.Errorf("read what to do: %w", err)
 	}
 	c.desk, err = desk.Open(ctx, c.Address, desk.Options{Observe: func(t desk.Transaction) {
@@ -109,21 +110,21 @@ func Caller(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 		dispatching.Wait()
 		err = errors.Join(err, c.desk.Close())
 	}()
-	c.send(line{Ready: true})
+	c.send(message{Ready: true})
 	var talking sync.WaitGroup
 	defer talking.Wait()
 	for {
-		var next line
-		if err := lines.Decode(&next); errors.Is(err, io.EOF) {
+		var next message
+		if err := messages.Decode(&next); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
-			return fmt.Errorf("read a line: %w", err)
+			return fmt.Errorf("read a message: %w", err)
 		}
 		switch {
 		case next.Go:
 			talking.Go(func() {
 				done := c.talk(ctx)
-				c.send(line{Finished: &done})
+				c.send(message{Finished: &done})
 			})
 		case next.Deliver != nil:
 			command, err := conversation.Decode(next.Deliver.Name, next.Deliver.Command, "")
@@ -135,10 +136,10 @@ func Caller(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	}
 }
 
-func (c *callers) send(l line) {
+func (c *callers) send(m message) {
 	c.out.Lock()
 	defer c.out.Unlock()
-	_ = c.out.Encode(l) // Run has ended if it cannot be written, and then the input ends
+	_ = c.out.Encode(m) // Run has ended if it cannot be written, and then the input ends
 }
 
 // Deliver implements [routing.Courier].
@@ -155,7 +156,7 @@ func (c *callers) Deliver(_ context.Context, sid string, command conversation.Co
 	if err != nil {
 		return fmt.Errorf("encode a command: %w", err)
 	}
-	c.send(line{Deliver: &delivery{SID: sid, Name: command.Name(), Command: payload}})
+	c.send(message{Deliver: &delivery{SID: sid, Name: command.Name(), Command: payload}})
 	return nil
 }
 

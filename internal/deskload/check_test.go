@@ -29,6 +29,7 @@ func sound(at time.Time) moment {
 }
 
 func TestMomentsAreChecked(t *testing.T) {
+	t.Parallel()
 	began := time.Now()
 	for _, c := range []struct {
 		name  string
@@ -56,6 +57,7 @@ func TestMomentsAreChecked(t *testing.T) {
 		{"the task waits for a certain agent", func(m *moment) { m.agents[1].capacity, m.tasks[2].direct = 1, true }, Faults{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			var found Faults
 			w := newWatch(&found)
 			for _, after := range []time.Duration{0, strandedAfter + time.Millisecond} {
@@ -71,6 +73,7 @@ func TestMomentsAreChecked(t *testing.T) {
 }
 
 func TestATaskThatWaitsForASecondIsNotStranded(t *testing.T) {
+	t.Parallel()
 	var found Faults
 	w := newWatch(&found)
 	began := time.Now()
@@ -105,6 +108,7 @@ func soundLog() []desk.LoggedEvent {
 }
 
 func TestTheEventLogIsChecked(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		fault func([]desk.LoggedEvent) []desk.LoggedEvent
@@ -126,6 +130,7 @@ func TestTheEventLogIsChecked(t *testing.T) {
 		}, 9, Faults{MatchedTwice: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			var found Faults
 			l := newEventLog(&found, 1)
 			for _, e := range c.fault(soundLog()) {
@@ -140,6 +145,7 @@ func TestTheEventLogIsChecked(t *testing.T) {
 }
 
 func TestMatchesAreCheckedInTheirOrder(t *testing.T) {
+	t.Parallel()
 	const settled, earlier, later = time.Millisecond, 10_000, 20_000
 	tasks := map[string]ranked{
 		"urgent": {sid: "urgent", line: "support/web", priority: 2, queuedAt: 3},
@@ -164,13 +170,16 @@ func TestMatchesAreCheckedInTheirOrder(t *testing.T) {
 		{"the oldest is passed over", []made{start, match("urgent", earlier), match("head", earlier+1), match("second", later)}, entered, 1},
 		{"one that is never matched is passed over", []made{start, match("first", earlier)}, entered, 1},
 		{"together in one transaction", []made{
-			start, {task: "first", at: earlier, clock: earlier, log: 5}, {task: "urgent", at: earlier, clock: earlier + 1, log: 5},
+			start,
+			{task: "first", at: earlier, clock: earlier, log: 5},
+			{task: "urgent", at: earlier, clock: earlier + 1, log: 5},
 			{task: "head", at: earlier, clock: earlier + 2, log: 5},
 		}, entered, 0},
 		{"the better ones came later", []made{start, match("first", earlier)}, map[string]int64{"first": 1, "second": 2, "urgent": 6, "head": 7}, 0},
 		{"the better ones came just now", []made{start, match("first", 100)}, entered, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			var found Faults
 			require.Equal(t, c.want, checkMatches(&found, c.matches, tasks, c.entered, settled))
 			require.Zero(t, found)
@@ -183,6 +192,7 @@ func TestMatchesAreCheckedInTheirOrder(t *testing.T) {
 }
 
 func TestAProcessWithAnErrorIsAFault(t *testing.T) {
+	t.Parallel()
 	var r run
 	r.conclude([]finished{{Conversations: 3}, {Error: "no settings"}, {Unfinished: 2, Error: "no agent"}}, counts{}, counts{}, time.Second)
 	require.Equal(t, 3, r.figures.Faults.Unfinished)

@@ -58,7 +58,8 @@ func (o Options) Fill() (Options, error) {
 		most       int
 		inSentence string
 	}{
-		{&o.Callers, defaultCallers, mostCallers, "callers"}, {&o.Processes, 1, mostProcesses, "processes"},
+		{&o.Callers, defaultCallers, mostCallers, "callers"},
+		{&o.Processes, 1, mostProcesses, "processes"},
 		{&o.Queues, defaultQueues, mostQueues, "queues"},
 	} {
 		if *field.value == 0 {
@@ -101,5 +102,6 @@ func (o Options) agentsOfQueue() int {
 }
 
 // queueName and secondName name the queues by number. Transfers from a queue go to secondName of the same number.
-func queueName(number int) string             { return fmt.Sprintf("queue-%02d", number) }
+func queueName(number int) string { return fmt.Sprintf("queue-%02d", number) }
+
 func (o Options) secondName(queue int) string { return fmt.Sprintf("second-%02d", queue%o.seconds()) }

@@ -64,7 +64,7 @@ type chunk struct {
 const chunksOnTheWay, chunkSize = 256, 32 << 10
 
 func (p *proxy) serve(ctx context.Context, client net.Conn) {
-	defer client.Close() //nolint:errcheck // the client sees it
+	defer client.Close()
 	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.server)
 	if err != nil {
 		return
@@ -72,12 +72,12 @@ func (p *proxy) serve(ctx context.Context, client net.Conn) {
 	chunks := make(chan chunk, chunksOnTheWay)
 	go func() {
 		defer close(chunks)
-		messages := &messages{proxy: p}
+		requests := &requests{proxy: p}
 		for {
 			buffer := make([]byte, chunkSize)
 			n, err := client.Read(buffer)
 			if n > 0 {
-				messages.read(buffer[:n])
+				requests.read(buffer[:n])
 				chunks <- chunk{time.Now().Add(p.latency), buffer[:n]}
 			}
 			if err != nil {
@@ -86,7 +86,7 @@ func (p *proxy) serve(ctx context.Context, client net.Conn) {
 		}
 	}()
 	go func() {
-		defer server.Close() //nolint:errcheck // the client has ended
+		defer server.Close()
 		for c := range chunks {
 			pauseUntil(c.due)
 			_, _ = server.Write(c.bytes) // a lost server ends the copy below, which ends the client
@@ -95,9 +95,9 @@ func (p *proxy) serve(ctx context.Context, client net.Conn) {
 	_, _ = io.Copy(client, server)
 }
 
-// messages counts the messages of PostgreSQL's protocol that a client sends: a letter, a length that includes itself,
+// requests counts the messages of PostgreSQL's protocol that a client sends: a letter, a length that includes itself,
 // and as many bytes. The first message has no letter.
-type messages struct {
+type requests struct {
 	proxy   *proxy
 	head    []byte
 	left    int
@@ -106,7 +106,7 @@ type messages struct {
 
 const lengthSize = 4
 
-func (m *messages) read(bytes []byte) {
+func (m *requests) read(bytes []byte) {
 	for len(bytes) > 0 {
 		if m.left > 0 {
 			some := min(m.left, len(bytes))
@@ -131,7 +131,7 @@ func (m *messages) read(bytes []byte) {
 	}
 }
 
-func (m *messages) count(letter byte) {
+func (m *requests) count(letter byte) {
 	switch letter {
 	case 'Q': // a simple query
 		m.proxy.trips.Add(1)

@@ -10,21 +10,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// message returns a message of PostgreSQL's protocol; the first one has no letter.
-func message(letter string, body string) []byte {
+// request returns a message of PostgreSQL's protocol; the first one has no letter.
+func request(letter string, body string) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte(letter), uint32(lengthSize+len(body))), body...) //nolint:gosec // short
 }
 
 func TestTheProxyCountsMessages(t *testing.T) {
+	t.Parallel()
 	var sent []byte
 	for _, m := range [][]byte{
-		message("", "user\x00baton"), message("Q", "begin"), message("P", "SQE"), message("B", ""), message("E", "SSS"), message("E", ""), message("S", ""),
+		request("", "user\x00baton"), request("Q", "begin"), request("P", "SQE"), request("B", ""), request("E", "SSS"), request("E", ""), request("S", ""),
 	} {
 		sent = append(sent, m...)
 	}
 	for size := 1; size <= len(sent); size++ { // however the network divides them
 		p := &proxy{}
-		m := &messages{proxy: p}
+		m := &requests{proxy: p}
 		for rest := sent; len(rest) > 0; {
 			some := min(size, len(rest))
 			m.read(rest[:some])
@@ -36,6 +37,7 @@ func TestTheProxyCountsMessages(t *testing.T) {
 }
 
 func TestTheProxyDelaysWhatIsSent(t *testing.T) {
+	t.Parallel()
 	server, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer server.Close()
@@ -55,9 +57,9 @@ func TestTheProxyDelaysWhatIsSent(t *testing.T) {
 
 	began := time.Now()
 	for range 3 {
-		_, err := client.Write(message("Q", "echo"))
+		_, err := client.Write(request("Q", "echo"))
 		require.NoError(t, err)
-		_, err = io.ReadFull(client, make([]byte, len(message("Q", "echo"))))
+		_, err = io.ReadFull(client, make([]byte, len(request("Q", "echo"))))
 		require.NoError(t, err)
 	}
 	require.GreaterOrEqual(t, time.Since(began), 3*latency-time.Millisecond)
@@ -65,12 +67,20 @@ func TestTheProxyDelaysWhatIsSent(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
+	t.Parallel()
 	filled, err := Options{Database: "sqlite:desk.db"}.Fill()
 	require.NoError(t, err)
 	require.Equal(t, Options{Database: "sqlite:desk.db", Callers: 8, Processes: 1, Queues: 10, Agents: Plenty, For: 10 * time.Second}, filled)
 	for _, wrong := range []Options{
-		{Callers: -1}, {Callers: mostCallers + 1}, {Processes: mostProcesses + 1}, {Queues: mostQueues + 1}, {Callers: 1, Processes: 2},
-		{Agents: "few"}, {For: time.Hour}, {TransferEvery: -1}, {LatencyMillis: 1, Database: "sqlite:desk.db"},
+		{Callers: -1},
+		{Callers: mostCallers + 1},
+		{Processes: mostProcesses + 1},
+		{Queues: mostQueues + 1},
+		{Callers: 1, Processes: 2},
+		{Agents: "few"},
+		{For: time.Hour},
+		{TransferEvery: -1},
+		{LatencyMillis: 1, Database: "sqlite:desk.db"},
 	} {
 		_, err := wrong.Fill()
 		require.Error(t, err, "%+v", wrong)

@@ -27,8 +27,12 @@ func onBoth(t *testing.T, test func(t *testing.T, r *run)) {
 		require.NoError(t, r.prepare(t.Context()))
 		return r
 	}
-	t.Run("sqlite", func(t *testing.T) { test(t, prepared(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db"))) })
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, prepared(t, "sqlite:"+filepath.Join(t.TempDir(), "desk.db")))
+	})
 	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
 		server := postgrestest.Start(t, postgres.Options{Careless: true})
 		require.NoError(t, server.CreateDatabase(t.Context(), "desk", ""))
 		test(t, prepared(t, server.URL("desk")))
@@ -51,6 +55,7 @@ func begin(t *testing.T, r *run) *talk {
 }
 
 func TestFaultyRowsAreFound(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, r *run) {
 		c := begin(t, r)
 		task := c.state.Tasks[0]
@@ -102,6 +107,7 @@ func TestFaultyRowsAreFound(t *testing.T) {
 }
 
 func TestASoundDeskHasNoFaults(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, r *run) {
 		c := begin(t, r)
 		holder := c.state.Tasks[0].Agent

@@ -2,9 +2,8 @@ package deskload
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -182,9 +181,9 @@ func (r *run) measure(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, r.proxy.close()) }()
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, r.For+2*finishWithin, errors.New("the callers did not end in time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, r.For+finishWithin+time.Minute, errors.New("the callers did not end in time"))
 	defer cancel()
-	h, err := r.startCallers(address)
+	h, err := r.startCallers(ctx, address)
 	if err != nil {
 		return err
 	}
@@ -194,7 +193,7 @@ func (r *run) measure(ctx context.Context) (err error) {
 	}
 	before := r.counts(ctx)
 	began := time.Now()
-	h.all(line{Go: true})
+	h.all(message{Go: true})
 	watching, stop := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	var unwatched error
@@ -320,18 +319,18 @@ type peer struct {
 	command *exec.Cmd
 	in      io.WriteCloser
 	mutex   sync.Mutex
-	encoder *json.Encoder
+	encoder *gob.Encoder
 	stderr  bytes.Buffer
 }
 
-func (p *peer) send(l any) {
+func (p *peer) send(m any) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	_ = p.encoder.Encode(l) // the end of the process is noticed elsewhere
+	_ = p.encoder.Encode(m) // the end of the process is noticed elsewhere
 }
 
 // startCallers starts the processes and divides the callers among them.
-func (r *run) startCallers(address string) (_ *hub, err error) {
+func (r *run) startCallers(ctx context.Context, address string) (_ *hub, err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -350,7 +349,7 @@ func (r *run) startCallers(address string) (_ *hub, err error) {
 		if r.Conversations > 0 {
 			most = max(1, share(r.Conversations, number))
 		}
-		p, err := h.start(program)
+		p, err := h.start(ctx, program)
 		if err != nil {
 			return nil, fmt.Errorf("start caller %d: %w", number, err)
 		}
@@ -359,14 +358,14 @@ func (r *run) startCallers(address string) (_ *hub, err error) {
 	return h, nil
 }
 
-func (h *hub) start(program string) (*peer, error) {
-	p := &peer{command: exec.Command(program, callerArgument)}
+func (h *hub) start(ctx context.Context, program string) (*peer, error) {
+	p := &peer{command: exec.CommandContext(context.WithoutCancel(ctx), program, callerArgument)} // it is ended in turn
 	p.command.Stderr = &p.stderr
 	in, err := p.command.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("connect to it: %w", err)
 	}
-	p.in, p.encoder = in, json.NewEncoder(in)
+	p.in, p.encoder = in, gob.NewEncoder(in)
 	reader, writer := io.Pipe()
 	p.command.Stdout = writer
 	if err := child.Start(p.command, func(err error) {
@@ -387,38 +386,38 @@ func (h *hub) start(program string) (*peer, error) {
 
 // listen reads what a process sends, until it ends.
 func (h *hub) listen(from io.Reader) {
-	for lines := json.NewDecoder(from); ; {
-		var l line
-		if lines.Decode(&l) != nil {
+	for messages := gob.NewDecoder(from); ; {
+		var m message
+		if messages.Decode(&m) != nil {
 			return
 		}
 		switch {
-		case l.Ready:
+		case m.Ready:
 			h.ready <- struct{}{}
-		case l.Finished != nil:
+		case m.Finished != nil:
 			h.mutex.Lock()
-			h.done = append(h.done, *l.Finished)
+			h.done = append(h.done, *m.Finished)
 			h.mutex.Unlock()
 			h.finished <- struct{}{}
-		case l.Deliver != nil:
-			h.deliver(l)
+		case m.Deliver != nil:
+			h.deliver(m)
 		}
 	}
 }
 
-func (h *hub) deliver(l line) {
-	process, err := processOf(l.Deliver.SID)
+func (h *hub) deliver(m message) {
+	process, err := processOf(m.Deliver.SID)
 	h.mutex.Lock()
 	peers := h.peers
 	h.mutex.Unlock()
 	if err == nil && process < len(peers) {
-		peers[process].send(l)
+		peers[process].send(m)
 	}
 }
 
-func (h *hub) all(l line) {
+func (h *hub) all(m message) {
 	for _, p := range h.peers {
-		p.send(l)
+		p.send(m)
 	}
 }
 
@@ -428,7 +427,7 @@ func (h *hub) await(ctx context.Context, every <-chan struct{}) error {
 		select {
 		case <-every:
 		case err := <-h.ended:
-			return cmp.Or(err, errors.New("a caller's process has ended early"))
+			return errors.Join(errors.New("a caller's process has ended early"), err)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -43,7 +43,7 @@ const (
 // newSID returns the SID of a conversation of the process with that number, which is its last byte.
 func newSID(process int) string {
 	id := uuid.New()
-	id[len(id)-1] = byte(process)
+	id[len(id)-1] = byte(process) //nolint:gosec // there are at most mostProcesses
 	return conversation.SIDOf(conversation.PrefixConversation, id)
 }
 

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestTheDeskAloneIsMeasured(t *testing.T) {
+	t.Parallel()
 	loads := deskLoads(plan{deskLoad: 300 * time.Millisecond})
 	figures, err := measureDesk(t.Context(), &databases{folder: t.TempDir()}, loads, io.Discard)
 	require.NoError(t, err)
@@ -41,6 +42,7 @@ func TestTheDeskAloneIsMeasured(t *testing.T) {
 }
 
 func TestFaultsAndInversionsMissTheirTargets(t *testing.T) {
+	t.Parallel()
 	require.NoError(t, held(deskTargets([]deskload.Figures{{InversionsPercent: mostInversions}})))
 	require.ErrorIs(t, held(deskTargets([]deskload.Figures{{}, {InversionsPercent: 2 * mostInversions}})), errMissed)
 	faulty := deskload.Figures{Faults: deskload.Faults{Stranded: 1, Examples: []string{"task WT1 waits"}}}

@@ -57,7 +57,7 @@ func compare(ctx context.Context, other string, rounds int, args []string, stdou
 	for i, checkout := range checkouts {
 		fmt.Fprintf(stderr, "building %s\n", checkout)
 		programs[i] = filepath.Join(folder, fmt.Sprintf("desk-%d", i))
-		if err := build(ctx, checkout, programs[i], folder); err != nil {
+		if err := build(ctx, checkout, programs[i]); err != nil {
 			return err
 		}
 	}
@@ -128,7 +128,7 @@ func median(values []float64) float64 {
 }
 
 // build builds the program in a checkout. The packages that the checkout lacks come from this one.
-func build(ctx context.Context, checkout, program, folder string) error {
+func build(ctx context.Context, checkout, program string) error {
 	args := []string{"build", "-buildvcs=false", "-o", program}
 	overlay, err := overlayFor(checkout)
 	if err != nil {
@@ -157,7 +157,7 @@ func build(ctx context.Context, checkout, program, folder string) error {
 // overlayFor returns the files that a checkout without this program is built with, as `go build -overlay` takes them.
 func overlayFor(checkout string) (map[string]string, error) {
 	if _, err := os.Stat(filepath.Join(checkout, thisProgram)); !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // go build reports any other error
+		return map[string]string{}, nil // go build reports any other error
 	}
 	root, err := filepath.Abs(checkout)
 	if err != nil {

@@ -49,16 +49,20 @@ func loaded(t *testing.T, args ...string) (figures deskload.Figures) {
 }
 
 func TestALoadOnSQLite(t *testing.T) {
+	t.Parallel()
 	t.Run("plenty of agents", func(t *testing.T) {
+		t.Parallel()
 		loaded(t, "--callers=8")
 	})
 	t.Run("scarce agents and two processes", func(t *testing.T) {
+		t.Parallel()
 		figures := loaded(t, "--callers=32", "--agents=scarce", "--queues=2", "--processes=2")
 		require.Equal(t, 2, figures.Processes)
 	})
 }
 
 func TestALoadOnPostgreSQL(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short: no PostgreSQL server is started; make test runs these tests")
 	}
@@ -68,6 +72,7 @@ func TestALoadOnPostgreSQL(t *testing.T) {
 }
 
 func TestWrongFlagsAreRefused(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{
 		{"--database=oracle"}, {"--callers=-1"}, {"--agents=few"}, {"--latency=1"}, {"--rounds=0"}, {"more"}, {"--against=/nowhere", "--for=1s"},
 	} {
@@ -76,6 +81,7 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 }
 
 func TestAComparisonPrintsMediansAndRatios(t *testing.T) {
+	t.Parallel()
 	rate := func(rates ...float64) (figures []deskload.Figures) {
 		for _, r := range rates {
 			figures = append(figures, deskload.Figures{ConversationsRate: r})
