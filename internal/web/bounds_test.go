@@ -16,25 +16,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/people"
-	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 	"github.com/baton-transfers/baton/internal/web/site"
 )
-
-// closed is a [commands.Conversations] that refuses every command.
-type closed struct{ commands.Conversations }
-
-func (closed) Start(context.Context, conversation.StartCommand) (string, error) {
-	return "", conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{}, "we are closed")
-}
-
-func (closed) Send(context.Context, string, conversation.Command) (conversation.Outcome, error) {
-	return conversation.Outcome{}, conversation.Refuse(conversation.CodeInvalidPayload, conversation.Details{}, "we are closed")
-}
 
 // askFrom sends a request from an address, with the session token unless it is "".
 func askFrom(t *testing.T, handler http.Handler, from, method, path, token string, form url.Values) *httptest.ResponseRecorder {
@@ -54,7 +40,7 @@ func askFrom(t *testing.T, handler http.Handler, from, method, path, token strin
 func TestChatsAreBounded(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
-	handler := web.New(p.desk, commands.New(closed{}, p.desk, nil), site.Options{}).Handler()
+	handler := p.handler(site.Options{})
 	begun := func(from string) bool {
 		w := askFrom(t, handler, from, http.MethodPost, "/chat/start", "", url.Values{"name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}})
 		if w.Code == http.StatusTooManyRequests {
@@ -62,7 +48,7 @@ func TestChatsAreBounded(t *testing.T) {
 			require.NotEmpty(t, w.Header().Get("Retry-After"))
 			return false
 		}
-		require.Contains(t, w.Body.String(), "We are closed.")
+		require.Equal(t, http.StatusSeeOther, w.Code, w.Body.String())
 		return true
 	}
 	count := 0

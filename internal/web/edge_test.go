@@ -13,10 +13,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/forwarded"
 	"github.com/baton-transfers/baton/internal/limit"
-	"github.com/baton-transfers/baton/internal/web"
 	"github.com/baton-transfers/baton/internal/web/site"
 )
 
@@ -36,7 +34,7 @@ func beginChat(t *testing.T, handler http.Handler, proxy string, chain ...string
 		require.NotEmpty(t, w.Header().Get("Retry-After"))
 		return false
 	}
-	require.Contains(t, w.Body.String(), "We are closed.")
+	require.Equal(t, http.StatusSeeOther, w.Code, w.Body.String())
 	return true
 }
 
@@ -46,7 +44,7 @@ func TestCustomersBehindOneProxy(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
 	serve := func(trusted ...netip.Prefix) http.Handler {
-		return forwarded.Options{Trusted: trusted}.Handler(web.New(p.desk, commands.New(closed{}, p.desk, nil), site.Options{}).Handler())
+		return forwarded.Options{Trusted: trusted}.Handler(p.handler(site.Options{}))
 	}
 	proxy := netip.MustParsePrefix("10.0.0.0/8")
 
@@ -75,7 +73,7 @@ func TestLimitsAreSettings(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
 	served := func(limits site.Limits, addresses int) (count int) {
-		handler := web.New(p.desk, commands.New(closed{}, p.desk, nil), site.Options{Limits: limits}).Handler()
+		handler := p.handler(site.Options{Limits: limits})
 		for n := range 30 {
 			if beginChat(t, handler, fmt.Sprintf("198.51.100.%d:4000", n%addresses)) {
 				count++
@@ -89,7 +87,7 @@ func TestLimitsAreSettings(t *testing.T) {
 	require.Equal(t, 5, served(site.Limits{Chats: hour(3), ChatsTotal: hour(5)}, 30))
 
 	signIns := func(limits site.Limits) (refused int) {
-		handler := web.New(p.desk, commands.New(closed{}, p.desk, nil), site.Options{Demo: true, Limits: limits}).Handler()
+		handler := p.handler(site.Options{Demo: true, Limits: limits})
 		for range 5 {
 			if askFrom(t, handler, "198.51.100.1:4000", http.MethodPost, "/sign-out", "", nil).Code == http.StatusTooManyRequests {
 				refused++

@@ -1,12 +1,10 @@
 package web_test
 
 import (
-	"context"
 	"encoding/csv"
 	"encoding/json"
 	"html"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -18,14 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baton-transfers/baton/conversation"
-	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/desktest"
 	"github.com/baton-transfers/baton/internal/insights"
 	"github.com/baton-transfers/baton/internal/records"
 	"github.com/baton-transfers/baton/internal/routing"
-	"github.com/baton-transfers/baton/internal/web"
-	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
-	"github.com/baton-transfers/baton/internal/web/site"
 )
 
 // runs applies the real rules to a conversation, one command a second, and syncs it to the desk.
@@ -238,26 +232,19 @@ func TestInsightsAreForSupervisors(t *testing.T) {
 	}
 }
 
-// refusing refuses every command because of an open wrap-up.
-type refusing struct{ commands.Conversations }
-
-func (refusing) Send(context.Context, string, conversation.Command) (conversation.Outcome, error) {
-	return conversation.Outcome{}, conversation.Refuse(conversation.CodeWrapupPending, conversation.Details{Agent: "alice"}, "alice still wraps up")
-}
-
 // TestARefusedAcceptOfAPageIsInTheInsights has alice accept on her desk before her wrap-up is complete.
 func TestARefusedAcceptOfAPageIsInTheInsights(t *testing.T) {
 	t.Parallel()
 	o := newEnvironment(t)
-	sid := o.runs(time.Now().Add(-time.Minute), conversation.StartCommand{Channel: conversation.ChannelWeb, Queue: "support"})
-	server := httptest.NewServer(web.New(o.desk, commands.New(refusing{}, o.desk, nil), site.Options{Demo: true}).Handler())
-	t.Cleanup(server.Close)
-	b := identitytest.NewBrowser()
-	_, err := b.Send(t.Context(), server.URL+"/sign-in", url.Values{"agent": {"alice"}})
-	require.NoError(t, err)
-	page, err := b.Send(t.Context(), server.URL+"/desk/"+sid+"/accept", url.Values{"once": {uuid.NewString()}})
-	require.NoError(t, err)
+	o.enableTransfers()
+	sid := o.accepted("Crystal Minh")
+	o.do(sid, conversation.TransferCommand{From: "alice", To: conversation.Target{Agent: "bob"}})
+	o.do(sid, conversation.AcceptCommand{Agent: "bob"})
+	o.do(sid, conversation.TransferCommand{From: "bob", To: conversation.Target{Agent: "alice"}})
+	alice := o.signedIn(url.Values{"agent": {"alice"}})
+	page := o.send(alice, "/desk/"+sid+"/accept", url.Values{"once": {uuid.NewString()}})
 	require.Equal(t, http.StatusConflict, page.Status)
+	require.Contains(t, page.Body, "Finish your wrap-up here")
 	report, err := insights.Read(t.Context(), o.desk, insights.Filter{From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour)})
 	require.NoError(t, err)
 	require.Equal(t, 1, report.Total.WrapupRefusals)

@@ -2,7 +2,6 @@ package web_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,12 +10,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/baton-transfers/baton/conversation"
+	"github.com/baton-transfers/baton/batontest"
 	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/commands"
 	"github.com/baton-transfers/baton/internal/desk"
@@ -47,11 +45,15 @@ func (l *gatewayLog) String() string {
 	return l.text.String()
 }
 
-// pages is a server of the pages over a desk with the people of the demo.
+// pages is a server of the pages over a desk with the people of the demo, and over conversations in memory.
+//
+// No dispatcher runs: tests also sync conversations of their own, which the engine does not run. A task is matched
+// when its conversation is synced.
 type pages struct {
-	t    *testing.T
-	desk *desk.Desk
-	log  *gatewayLog
+	t      *testing.T
+	desk   *desk.Desk
+	engine *batontest.Engine
+	log    *gatewayLog
 	*httptest.Server
 }
 
@@ -63,16 +65,22 @@ func servePages(t *testing.T, options func(address string) site.Options) *pages 
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	_, err = people.SeedDemo(t.Context(), d)
 	require.NoError(t, err)
-	p := &pages{t: t, desk: d, log: &gatewayLog{}, Server: httptest.NewUnstartedServer(nil)}
+	engine := batontest.NewEngine(routing.NewConversationDesk(d))
+	p := &pages{t: t, desk: d, engine: engine, log: &gatewayLog{}, Server: httptest.NewUnstartedServer(nil)}
 	o := options("http://" + p.Listener.Addr().String())
 	o.Logger = slog.New(slog.NewTextHandler(p.log, nil))
-	p.Config.Handler = web.New(d, nil, o).Handler()
+	p.Config.Handler = p.handler(o)
 	p.Start()
 	t.Cleanup(p.Close)
 	return p
 }
 
 func demo(string) site.Options { return site.Options{Demo: true} }
+
+// handler returns pages with other options over the same desk and conversations, with limits of their own.
+func (p *pages) handler(o site.Options) http.Handler {
+	return web.New(p.desk, commands.New(p.engine, p.desk, nil), o).Handler()
+}
 
 func (p *pages) open(b identitytest.Browser, path string) identitytest.Page {
 	p.t.Helper()
@@ -310,17 +318,8 @@ func TestCookiesOverTLS(t *testing.T) {
 	t.Parallel()
 	set := func(o site.Options, path string) (http.Header, *http.Cookie) {
 		p := servePages(t, func(string) site.Options { return o })
-		var w *httptest.ResponseRecorder
-		if path == "/chat/start" {
-			handler := web.New(p.desk, commands.New(begins{desk: p.desk}, p.desk, nil), o).Handler()
-			w = askFrom(t, handler, "127.0.0.1:4000", http.MethodPost, path, "", url.Values{"name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}})
-		} else {
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1"+path, strings.NewReader("agent=alice"))
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			r.RemoteAddr = "127.0.0.1:4000"
-			w = httptest.NewRecorder()
-			p.Config.Handler.ServeHTTP(w, r)
-		}
+		form := url.Values{"agent": {"alice"}, "name": {"Ann"}, "text": {"Hello"}, "once": {uuid.NewString()}}
+		w := askFrom(t, p.Config.Handler, "127.0.0.1:4000", http.MethodPost, "http://127.0.0.1"+path, "", form)
 		for _, c := range w.Result().Cookies() {
 			if strings.HasSuffix(c.Name, map[string]string{"/sign-in": "baton", "/chat/start": "baton_chat"}[path]) {
 				return w.Header(), c
@@ -347,30 +346,6 @@ func TestCookiesOverTLS(t *testing.T) {
 		require.False(t, c.Secure)
 		require.Empty(t, header.Get("Strict-Transport-Security"))
 	}
-}
-
-// begins starts every conversation, and syncs it to the desk.
-type begins struct {
-	closed
-	desk *desk.Desk
-}
-
-func (b begins) Start(ctx context.Context, start conversation.StartCommand) (string, error) {
-	var state conversation.State
-	query, err := state.Ask(start, time.Now())
-	if err != nil {
-		return "", err
-	}
-	facts, err := routing.ReadFacts(ctx, b.desk, *query)
-	if err != nil {
-		return "", err
-	}
-	started, err := state.Apply(start, &facts, time.Now())
-	if err != nil {
-		return "", err
-	}
-	_, err = routing.Sync(ctx, b.desk, state.Snapshot(started.Events, started.Notes))
-	return start.Conversation, err
 }
 
 func TestRoleIsTheDesks(t *testing.T) {
