@@ -31,6 +31,7 @@ import (
 	"github.com/baton-transfers/baton/internal/access"
 	"github.com/baton-transfers/baton/internal/people"
 	"github.com/baton-transfers/baton/internal/testenv"
+	"github.com/baton-transfers/baton/internal/web/identity/identitytest"
 	"github.com/baton-transfers/baton/workflows"
 )
 
@@ -294,8 +295,9 @@ func (o *observed) tellsNothingPrivate(t *testing.T) {
 	o.do(t, sid, conversation.WrapupCommand{Agent: "alice", Disposition: "parrot-refund-granted", Note: "wrapup-about-the-parrot"})
 	o.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
 	o.finish(t, sid)
-	customer := newPageCaller(t, o.gateway.URL)
-	customer.calls(http.MethodPost, "/chat/start", url.Values{"once": {uuid.NewString()}, "name": {"Philippa Quillfeather"}, "text": {"my-parrot-ate-the-invoice"}})
+	_, err = identitytest.NewBrowser().Send(in(t, testenv.Patience), o.gateway.URL+"/chat/start",
+		url.Values{"once": {uuid.NewString()}, "name": {"Philippa Quillfeather"}, "text": {"my-parrot-ate-the-invoice"}})
+	require.NoError(t, err)
 
 	waitFor(t, testenv.Patience, "the spans of the last command have come", func() bool {
 		return len(o.traces.spans(func(s span) bool { return s.GetName() == "POST /chat/start" })) == 1

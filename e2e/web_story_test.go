@@ -153,6 +153,9 @@ func TestPeopleTellTheStoryInBrowsers(t *testing.T) {
 	crystal.seesIn("#thread", "Hello Crystal, let me look.")
 
 	alice.seesDisabled("button", "Transfer")
+	alice.goes("/admin/transfers")
+	alice.sees("This page is not for your role: ask an administrator to give you another one.")
+	alice.goes("/desk/" + sid)
 	carol := o.administrator(t)
 	carol.seesDisabled("checkbox", "Enable Messaging transfer notes")
 	carol.clicks("checkbox", "Enable Messaging transfers")

@@ -172,10 +172,12 @@ func TestTheTransferPanelKeepsTheHistoryThatIsShown(t *testing.T) {
 	require.NotContains(t, newest, "number 3.")
 	require.Contains(t, newest, `href="/desk/`+sid+`/transfer"`)
 	earlier := o.reads(alice, "/desk/"+sid+"?before=51")
+	require.Contains(t, earlier, "number 0.", "it can be read to its beginning")
 	require.Contains(t, earlier, "number 3.")
 	require.Contains(t, earlier, `href="/desk/`+sid+`/transfer?before=201"`)
 	panel := o.reads(alice, "/desk/"+sid+"/transfer?before=201")
 	require.Contains(t, panel, "number 3.")
 	require.Contains(t, panel, `action="/desk/`+sid+`/transfer?before=201"`)
 	require.Contains(t, panel, `href="/desk/`+sid+`?before=201" data-key="Escape"`)
+	require.Equal(t, http.StatusBadRequest, o.open(alice, "/desk/"+sid+"?before=x").Status)
 }

@@ -104,6 +104,14 @@ func (p *pages) signedIn(form url.Values) identitytest.Browser {
 	return b
 }
 
+// staying is [pages.signedIn] with a browser that follows no redirects.
+func (p *pages) staying(form url.Values) identitytest.Browser {
+	p.t.Helper()
+	b := identitytest.NewBrowser(p.URL)
+	require.Equal(p.t, http.StatusSeeOther, p.send(b, "/sign-in", form).Status)
+	return b
+}
+
 // requireIn and requireOut check whether the browser is signed in, with the page that all agents may open.
 func (p *pages) requireIn(b identitytest.Browser, name string) {
 	p.t.Helper()
@@ -367,18 +375,39 @@ func TestRoleIsTheDesks(t *testing.T) {
 	p.requireOut(administrator) // the new carol is another person
 }
 
+// TestFormsOfOtherSitesAreRefused: requests that another site's page makes a browser send are refused.
 func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
-	for _, path := range []string{"/sign-in", "/sign-out"} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader("agent=alice"))
+	alice := cookie(p.send(identitytest.NewBrowser(p.URL), "/sign-in", url.Values{"agent": {"alice"}})).Value
+	send := func(path, form string, header ...string) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(form))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		r.Header.Set("Cookie", "baton="+alice)
 		r.RemoteAddr, r.Host = "127.0.0.1:4000", "127.0.0.1:8080"
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
 		w := httptest.NewRecorder()
 		p.Config.Handler.ServeHTTP(w, r)
-		require.Equal(t, http.StatusForbidden, w.Code, path)
+		return w.Code
 	}
+	presence := func() desk.Presence {
+		agent, err := people.FindAgent(t.Context(), p.desk, "alice")
+		require.NoError(t, err)
+		return agent.Presence
+	}
+	for path, form := range map[string]string{"/sign-in": "agent=bob", "/sign-out": "", "/desk/status": "presence=offline"} {
+		for name, header := range map[string][]string{
+			"by its origin":        {"Origin", "https://evil.example"},
+			"by the browser's say": {"Sec-Fetch-Site", "cross-site"},
+		} {
+			require.Equal(t, http.StatusForbidden, send(path, form, header...), "%s, %s", path, name)
+		}
+	}
+	require.Equal(t, desk.PresenceAvailable, presence())
+	require.Equal(t, http.StatusSeeOther, send("/desk/status", "presence=offline", "Origin", "http://127.0.0.1:8080"), "she is still signed in")
+	require.Equal(t, desk.PresenceOffline, presence())
 }
 
 // TestSignInWithProvider uses the pages and a real provider's pages, as a browser does.

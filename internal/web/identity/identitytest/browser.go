@@ -40,12 +40,28 @@ func (b Browser) SetCookie(address, name, value string) {
 	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/"}}) //nolint:gosec // as an attacker would
 }
 
+// DropCookie removes a cookie whose path is that of the address, as if the answer that set it had been lost.
+func (b Browser) DropCookie(address, name string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return fmt.Errorf("drop a cookie: %w", err)
+	}
+	for _, cookie := range b.client.Jar.Cookies(u) {
+		if cookie.Name == name {
+			b.client.Jar.SetCookies(u, []*http.Cookie{{Name: name, Path: u.Path, MaxAge: -1}}) //nolint:gosec // it is removed
+			return nil
+		}
+	}
+	return fmt.Errorf("drop a cookie: %s has no cookie %s", address, name)
+}
+
 // Page is the page that a browser shows.
 type Page struct {
 	URL    *url.URL
 	Status int
 	Header http.Header
-	Body   string
+	// Body is the content; empty for a stream of events, which a browser without scripts does not open.
+	Body string
 	// Location is the target of a redirect that the browser did not follow; nil for none.
 	Location *url.URL
 }
@@ -72,7 +88,10 @@ func (b Browser) do(ctx context.Context, method, address string, form url.Values
 	if err != nil {
 		return Page{}, fmt.Errorf("open %s: %w", address, err)
 	}
-	body, err := io.ReadAll(answer.Body)
+	var body []byte
+	if !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/event-stream") {
+		body, err = io.ReadAll(answer.Body)
+	}
 	if err := errors.Join(err, answer.Body.Close()); err != nil {
 		return Page{}, fmt.Errorf("read %s: %w", address, err)
 	}
