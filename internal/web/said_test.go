@@ -11,8 +11,8 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 )
 
-// TestAConfirmationIsForItsPage: the page after an action says what was done, regardless of the browser's requests before it: a refresh,
-// another tab, another action.
+// TestAConfirmationIsForItsPage: the page after an action says what was done, regardless of the browser's requests
+// before it: a refresh, another tab, another action.
 func TestAConfirmationIsForItsPage(t *testing.T) {
 	t.Parallel()
 	p := servePages(t, demo)
