@@ -43,7 +43,7 @@ const (
 // machine that is lost, loses the locks that it holds after a few seconds. It must not get locks that it still
 // waits for: lock_timeout ends the wait before a lock that another of its transactions holds is released.
 var postgresSettings = map[string]string{
-	"application_name": "baton", "plan_cache_mode": "force_generic_plan", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "3s", "timezone": "UTC",
+	"application_name": "baton", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "3s", "timezone": "UTC",
 }
 
 const (
@@ -118,7 +118,7 @@ func openPostgres(ctx context.Context, address string, schema Schema) (_ *DB, er
 		reading: &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 		writing: &sql.TxOptions{Isolation: sql.LevelReadCommitted},
 		locks:   postgresLocks, busy: postgresBusy, tries: postgresTries, pause: postgresFirstPause,
-		writes: postgresPool(config, connections-connections/2), reads: postgresPool(config, connections/2), //nolint:mnd // half of them
+		writes: postgresPool(planOnce(config), connections-connections/2), reads: postgresPool(config, connections/2), //nolint:mnd // half of them
 	}
 	defer func() {
 		if err != nil {
@@ -130,6 +130,16 @@ func openPostgres(ctx context.Context, address string, schema Schema) (_ *DB, er
 	}
 	db.notifier = newNotifier(config, db.writes.DB)
 	return db, nil
+}
+
+// planOnce returns the configuration for transactions that write. Their statements find rows by keys, so that one plan
+// serves all arguments. By itself, PostgreSQL plans a statement with arrays anew each time.
+func planOnce(config *pgx.ConnConfig) *pgx.ConnConfig {
+	config = config.Copy()
+	if config.RuntimeParams["plan_cache_mode"] == "" {
+		config.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	}
+	return config
 }
 
 // postgresConfig parses the URL. It returns the configuration and the number of connections.
