@@ -264,7 +264,7 @@ func Decode(name CommandName, payload []byte, id string) (Command, error) {
 			return c.decode(name, payload, id)
 		}
 	}
-	return nil, Refuse(CodeInvalidPayload, Details{}, "%s is no command: use %s", quoted(string(name)), joinNames(ServiceCommands()))
+	return nil, Refuse(CodeInvalidPayload, Details{}, "%s is not a command: use %s", quoted(string(name)), joinNames(ServiceCommands()))
 }
 
 // Identified returns the command with that ID if it has none of its own, so that it can be repeated.

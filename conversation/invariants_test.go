@@ -37,7 +37,7 @@ func checkStep(st step) error {
 	var refusal *conversation.Refusal
 	if st.err != nil {
 		if !errors.As(st.err, &refusal) || !slices.Contains(conversation.Codes(), refusal.Code) || refusal.Message == "" {
-			return broken("refusals", "%v is no coded refusal with a sentence", st.err)
+			return broken("refusals", "%v is not a coded refusal with a sentence", st.err)
 		}
 	}
 	if st.result.Changed {

@@ -97,5 +97,5 @@ func TestNamesThatDoNotExistAreRefused(t *testing.T) {
 	}
 	code, _, said = baton("erase", "--conversation", "CHzz")
 	require.Equal(t, exitUsage, code)
-	require.Contains(t, said, `"CHzz" is no conversation`)
+	require.Contains(t, said, `"CHzz" is not a conversation`)
 }

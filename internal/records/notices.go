@@ -243,7 +243,7 @@ func DismissAllNotices(ctx context.Context, tx *desk.Tx, agent string, now int64
 func DismissNotices(ctx context.Context, d *desk.Desk, agent string, sids ...string) error {
 	for _, sid := range sids {
 		if !conversation.IsSID(conversation.PrefixTransfer, sid) && !conversation.IsSID(conversation.PrefixReservation, sid) {
-			return desk.Invalid("notice", "%q is no notice: name the SID of a transfer or of a reservation", sid)
+			return desk.Invalid("notice", "%q is not a notice: name the SID of a transfer or of a reservation", sid)
 		}
 	}
 	now := d.Now()

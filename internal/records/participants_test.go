@@ -31,7 +31,7 @@ func testDrafts(t *testing.T, h *desktest.Environment) {
 	require.True(t, shown.IsDraft())
 	found, err := records.ConversationPage(ctx, h.Desk, records.Filter{}, "", desk.Page{})
 	require.NoError(t, err)
-	require.Empty(t, found.Entries, "it is no conversation yet")
+	require.Empty(t, found.Entries, "it is not a conversation yet")
 	facts, err := routing.ReadFacts(ctx, h.Desk, conversation.FactsQuery{Conversation: sid, Command: conversation.CommandStart, Queue: "support"})
 	require.NoError(t, err)
 	require.False(t, facts.ConversationKnown, "and may be started under its SID")

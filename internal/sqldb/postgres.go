@@ -144,7 +144,7 @@ func planOnce(config *pgx.ConnConfig) *pgx.ConnConfig {
 
 // postgresConfig parses the URL. It returns the configuration and the number of connections.
 func postgresConfig(address string) (*pgx.ConnConfig, int, error) {
-	const shape = "the database is no PostgreSQL URL: write it as postgres://USER@HOST:5432/DATABASE?sslmode=verify-full, with the password in it or in PGPASSWORD"
+	const shape = "the database is not a PostgreSQL URL: write it as postgres://USER@HOST:5432/DATABASE?sslmode=verify-full, with the password in it or in PGPASSWORD"
 	at, err := url.Parse(address)
 	if err != nil {
 		return nil, 0, errors.New(shape) // the reason would quote the URL, and the password in it

@@ -130,7 +130,7 @@ func (r release) date(ctx context.Context) (time.Time, error) {
 func (r release) lay(ctx context.Context, platform, folder string) error {
 	system, architecture, ok := strings.Cut(platform, "/")
 	if !ok {
-		return fmt.Errorf("%q is no platform: write it as linux/amd64", platform)
+		return fmt.Errorf("%q is not a platform: write it as linux/amd64", platform)
 	}
 	folder, err := filepath.Abs(folder)
 	if err != nil {

@@ -210,7 +210,7 @@ func eventPositions(ctx context.Context, d *desk.Desk, sids []string, every bool
 	for _, sid := range sids {
 		epoch, position, ok := desk.EventPosition(sid)
 		if !ok {
-			return nil, cli.WrongUsage("%q is no event's SID: take one (EV…) that `baton webhooks` shows", sid)
+			return nil, cli.WrongUsage("%q is not an event's SID: take one (EV…) that `baton webhooks` shows", sid)
 		}
 		found, err := outbox.EventPage(ctx, d, outbox.EventFilter{Epoch: epoch, Position: position}, desk.Page{Limit: 1})
 		if err != nil {

@@ -21,7 +21,7 @@ func Required(cmd *cobra.Command, flags ...string) {
 // CheckConversation returns wrong usage unless the text is the SID of a conversation, CH….
 func CheckConversation(sid string) error {
 	if !conversation.IsSID(conversation.PrefixConversation, sid) {
-		return WrongUsage("%q is no conversation: its SID is CH and 32 lower-case hex digits, as `baton start` prints it", sid)
+		return WrongUsage("%q is not a conversation: its SID is CH and 32 lower-case hex digits, as `baton start` prints it", sid)
 	}
 	return nil
 }

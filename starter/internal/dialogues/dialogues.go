@@ -119,7 +119,7 @@ func readDialogues(file string) ([]dialogue, error) {
 	}
 	var dialogues []dialogue
 	if err := json.Unmarshal(content, &dialogues); err != nil {
-		return nil, fmt.Errorf("%s is no file of dialogues in ABCD's format (a JSON array with \"original\" turns): %w", file, err)
+		return nil, fmt.Errorf("%s is not a file of dialogues in ABCD's format (a JSON array with \"original\" turns): %w", file, err)
 	}
 	for n, d := range dialogues {
 		if len(d.Original) == 0 {

@@ -111,7 +111,7 @@ func (g *gate) replayFile(file string) replayed {
 	defer func() { _ = reader.Close() }() // opened for reading only
 	history, err := client.HistoryFromJSON(reader, client.HistoryJSONOptions{})
 	if err != nil {
-		r.err = fmt.Errorf("this is no history: write it with `temporal workflow show --output json`: %w", err)
+		r.err = fmt.Errorf("not a history: write it with `temporal workflow show --output json`: %w", err)
 		return r
 	}
 	return g.replay(r, history)
@@ -259,7 +259,7 @@ func verdict(c *cli.Env, g *gate) error {
 	}
 	err = errors.Join(err, g.problem)
 	if g.Replayed == 0 && g.problem == nil && !g.options.allowNone {
-		err = errors.Join(err, errors.New("nothing was found to replay, so that nothing is known of this build: look at the namespace and at --query, or say --allow-none where there is nothing yet"))
+		err = errors.Join(err, errors.New("no history was found, so this build is not tested: check the namespace and --query, or give --allow-none if there are none yet"))
 	}
 	if g.Failed > 0 {
 		err = errors.Join(err, fmt.Errorf("this build (%s) may not carry these conversations on: put what changed behind workflow.GetVersion, "+
