@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 
 # How long the tests of one package may take.
-TEST_TIMEOUT ?= 20m
+TEST_TIMEOUT ?= 30m
 
 # Each test runs once without the race detector, on both databases. The fast ones (-short), which hold every list of
 # tests on SQLite, run with it as well. It needs a C compiler, and is left out if there is none. SQLite itself, which is C
