@@ -14,8 +14,9 @@ TEST_TIMEOUT ?= 30m
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags='modernc.org/sqlite/lib=-race=false')
 WITHOUT_RACE := /(conversation|e2e|lab|examples|internal/insights|starter|worker|gateway)(/|$$)
 
-# How many tests of a package run at the same time. They wait more than they compute.
-TEST_PARALLEL ?= 5
+# How many end-to-end tests run at the same time. They wait more than they compute. No other package is tested
+# meanwhile, because waits that are too short on a crowded machine would fail.
+TEST_PARALLEL ?= 4
 
 .PHONY: help demo dev build check test bench desk-load growth chaos layout lint vulncheck licences sbom release generate assets screenshots drift clean
 
@@ -44,7 +45,8 @@ test: ## run every test; the first time builds the Temporal dev server, which ta
 	$(if $(RACE),,@echo "No C compiler: the tests run without the race detector.")
 	@failed=0; \
 	$(if $(RACE),go test $(RACE) -short -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -vE '$(WITHOUT_RACE)') || failed=1;) \
-	go test -parallel $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) ./e2e $$(go list ./... | grep -v '/e2e$$') || failed=1; \
+	go test -parallel $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) ./e2e || failed=1; \
+	go test -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v '/e2e$$') || failed=1; \
 	go test -C tools/deploy -timeout $(TEST_TIMEOUT) ./... || failed=1; \
 	go test -C tools/rules -timeout $(TEST_TIMEOUT) ./... || failed=1; \
 	go test -C tools/prose ./... || failed=1; \
