@@ -223,7 +223,14 @@ func (v *visitor) goes(path string) {
 	if strings.HasPrefix(path, "/") {
 		path = v.site + path
 	}
-	v.do("opens "+path, chromedp.Navigate(path))
+	ctx, cancel := v.bounded()
+	defer cancel()
+	err := chromedp.Do(ctx, chromedp.Navigate(path))
+	if err != nil && strings.Contains(err.Error(), "net::ERR_SOCKET_NOT_CONNECTED") {
+		// The browser had connected in advance, and the server has closed that connection by now. A person reloads.
+		err = chromedp.Do(ctx, chromedp.Navigate(path))
+	}
+	require.NoError(v.t, err, "%s: opens %s", v.name, path)
 }
 
 // at returns the path and query of the open page.

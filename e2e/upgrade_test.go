@@ -68,7 +68,7 @@ func TestUpgradeWithOpenConversations(t *testing.T) {
 	none := []string{"replay", "--query", `ConversationStatus = "unheard-of"`}
 	r = c.command(t, filepath.Join(second, "starter"), none...)
 	require.Equal(t, exitRefused, r.code, r.stdout)
-	require.Contains(t, r.stderr, "nothing is known of this build")
+	require.Contains(t, r.stderr, "this build is not tested")
 	require.Equal(t, exitDone, c.command(t, filepath.Join(second, "starter"), append(none, "--allow-none")...).code)
 	r = c.command(t, filepath.Join(third, "starter"), "replay", "--save", kept)
 	require.Equal(t, exitRefused, r.code, r.stdout)
