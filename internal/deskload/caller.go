@@ -72,7 +72,9 @@ type callers struct {
 	order
 
 	desk *desk.Desk
-	out  struct {
+	// conversations is the desk as conversations use it.
+	conversations *routing.ConversationDesk
+	out           struct {
 		sync.Mutex
 		*gob.Encoder
 	}
@@ -102,6 +104,7 @@ func Caller(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	c.conversations = routing.NewConversationDesk(c.desk)
 	ctx, stop := context.WithCancel(ctx)
 	var dispatching sync.WaitGroup
 	dispatching.Go(func() { _ = routing.RunDispatcher(ctx, c.desk, c) }) // ends with ctx
@@ -222,7 +225,7 @@ func (c *callers) talkOnce(ctx context.Context, facts conversation.Facts, number
 		to = c.secondName(queue)
 		done.Transferred++
 	}
-	t := &talk{desk: c.desk, facts: facts, inbox: make(chan conversation.Command, inboxSize), took: &done.Took, failed: &done.Failed}
+	t := &talk{desk: c.desk, conversations: c.conversations, facts: facts, inbox: make(chan conversation.Command, inboxSize), took: &done.Took, failed: &done.Failed}
 	c.mutex.Lock()
 	c.inboxes[sid] = t.inbox
 	c.mutex.Unlock()

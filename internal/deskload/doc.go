@@ -1,6 +1,6 @@
 // Package deskload measures the desk alone: how many conversations a second it takes, and whether it stays correct
-// meanwhile. There is no Temporal server. Callers run conversations by the rules, and send their snapshots to
-// routing.Sync as a worker does. A dispatcher in each process delivers matches.
+// meanwhile. There is no Temporal server. Callers run conversations by the rules, and send their snapshots to a
+// routing.ConversationDesk as a worker does. A dispatcher in each process delivers matches.
 //
 // [Run] fills an empty database, runs the callers in processes of their own, and checks the desk while they run and
 // afterwards. The program that calls Run must call [Caller] when [IsCaller] is true. lab/bench and its program desk use

@@ -17,9 +17,11 @@ import (
 
 // talk is a conversation that is run by the rules.
 type talk struct {
-	desk  *desk.Desk
-	facts conversation.Facts
-	state conversation.State
+	desk *desk.Desk
+	// conversations is the desk as conversations use it.
+	conversations *routing.ConversationDesk
+	facts         conversation.Facts
+	state         conversation.State
 	// events and notes are those that the desk does not have yet.
 	events []conversation.Event
 	notes  []conversation.Note
@@ -143,7 +145,7 @@ func (t *talk) do(ctx context.Context, command conversation.Command) error {
 func (t *talk) sync(ctx context.Context) (conversation.Acknowledgement, error) {
 	for {
 		began := time.Now()
-		answer, err := routing.Sync(ctx, t.desk, t.state.Snapshot(t.events, t.notes))
+		answer, err := t.conversations.Sync(ctx, t.state.Snapshot(t.events, t.notes))
 		*t.took = append(*t.took, time.Since(began))
 		if err == nil || !desk.Unavailable(err) {
 			return answer, err
