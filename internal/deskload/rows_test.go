@@ -11,6 +11,7 @@ import (
 	"github.com/baton-transfers/baton/internal/desk"
 	"github.com/baton-transfers/baton/internal/postgres"
 	"github.com/baton-transfers/baton/internal/postgres/postgrestest"
+	"github.com/baton-transfers/baton/internal/routing"
 )
 
 // onBoth runs a test on a prepared desk in SQLite and in PostgreSQL.
@@ -45,7 +46,7 @@ func begin(t *testing.T, r *run) *talk {
 	settings, err := desk.ReadSettings(t.Context(), r.desk)
 	require.NoError(t, err)
 	c := &talk{
-		desk: r.desk, facts: conversation.Facts{Settings: settings, QueueKnown: true, QueueMembers: 1},
+		desk: r.desk, conversations: routing.NewConversationDesk(r.desk), facts: conversation.Facts{Settings: settings, QueueKnown: true, QueueMembers: 1},
 		took: new([]time.Duration), failed: new(int),
 	}
 	require.NoError(t, c.do(t.Context(), conversation.StartCommand{Conversation: newSID(0), Channel: conversation.ChannelWeb, Queue: queueName(0)}))
