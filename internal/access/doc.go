@@ -2,5 +2,5 @@
 // keys, sign-in sessions of browsers, and the identities that an identity provider gives to agents. Secrets of API
 // keys are stored as hashes.
 //
-// Must not import: records, routing, people, outbox, HTTP.
+// Must not import: records, routes, routing, people, outbox, HTTP.
 package access

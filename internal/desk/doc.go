@@ -4,7 +4,8 @@
 // The packages above it keep its records, each with its own functions over a [Desk] or a transaction ([Tx]):
 //   - access: the account, API keys, sign-in sessions and identities.
 //   - records: conversations, tasks, transfers, transcripts, notes, participants; who may read them.
-//   - routing: snapshots of conversations, matching, offers, presence, activities, TaskRouter workflows.
+//   - routing: snapshots of conversations, matching, offers, presence, activities.
+//   - routes: TaskRouter workflows, which choose the queue of a new task.
 //   - people: agents, queues and the directory.
 //   - outbox: webhooks, and pages of the event log.
 //   - insights: figures.

@@ -117,7 +117,8 @@ func spelled(seconds int) string {
 	return strconv.Itoa(seconds)
 }
 
-// SettingsInto returns the scan destinations of the settings, in the order of their columns. facts also reads them.
+// SettingsInto returns the scan destinations of the settings, in the order of their columns. routing.ReadFacts also
+// reads them.
 func SettingsInto(s *conversation.Settings) []any {
 	return []any{
 		&s.MessagingTransfers, &s.TransferNotes, &s.ReservationTimeout, &s.TaskTimeout, &s.WrapupTimeout,

@@ -4,7 +4,7 @@
 // Rows of conversations, tasks, reservations and transfers are written by package routing from snapshots. This package
 // reads them, and writes what is not decided by a conversation: messages, notes, details and participants.
 //
-// Must not import: routing, people, outbox, Temporal, HTTP.
+// Must not import: routes, routing, people, outbox, Temporal, HTTP.
 //
 // Where to look:
 //   - reader.go: who may read and write what.

@@ -236,7 +236,7 @@ func finishConversations(ctx context.Context, tx *desk.Tx, conversations ...*Con
 	return nil
 }
 
-// SelectTasks reads the columns of scanTask.
+// SelectTasks reads the columns of [ScanTask].
 const SelectTasks = `SELECT t.sid, t.conversation, t.channel, t.status, t.queue, t.agent, t.direct, t.previous, t.transfer, t.priority, t.head,
 		t.placement, t.attributes, t.disposition, t.wrapup_note, t.canceled_reason, t.created_at, t.queued_at, t.timeout_at,
 		t.assigned_at, t.wrapping_at, t.completed_at, t.canceled_at, t.wrapup_timeout_at,

@@ -123,7 +123,7 @@ func FillQueue(ctx context.Context, tx *desk.Tx, queue string, p *Selection) err
 	return SettleMembers(ctx, tx, queue, leaving, DeleteMember)
 }
 
-// The statements that add agents to a queue and remove them, see settleMembers.
+// The statements that add agents to a queue and remove them, see [SettleMembers].
 const (
 	InsertMember = `INSERT INTO queue_agents (queue, agent, available, idle_since)
 		SELECT CAST($1 AS TEXT), name, CASE WHEN presence = 'available' THEN 1 ELSE 0 END, idle_since FROM agents WHERE name`

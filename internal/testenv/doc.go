@@ -4,7 +4,7 @@
 //   - [Open] starts the server and opens the desk: an [Environment]. [AddQueues] and [AddAgents] set it up.
 //   - [Build] builds programs, and [Start] runs one: a [Process], with its output and what it must not print.
 //   - [Call] sends a request to the HTTP API.
-//   - [Await] and [Pause] wait.
+//   - [Await] waits.
 //
 // Everything returns errors. The tests in e2e turn them into failures.
 //

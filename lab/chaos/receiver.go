@@ -50,7 +50,7 @@ func (r *receiver) open(ctx context.Context) error {
 // close breaks off the requests in progress, like the end of a process.
 func (r *receiver) close() { _ = r.server.Close() }
 
-// become changes the temper. It closes the server for isAway, and reopens it afterwards.
+// become changes the temper. It closes the server for [plan.IsAway], and reopens it afterwards.
 func (r *receiver) become(ctx context.Context, t plan.Temper) error {
 	r.mutex.Lock()
 	was := r.temper

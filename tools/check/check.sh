@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 go test -short ./conversation/... ./activities/... ./workflows/... ./internal/sqldb/... ./internal/desk/... ./internal/access/... \
-	./internal/records/... ./internal/routing/... ./internal/people/... ./internal/outbox/... ./internal/insights/... \
+	./internal/records/... ./internal/routes/... ./internal/routing/... ./internal/people/... ./internal/outbox/... ./internal/insights/... \
 	./batontest/... ./codec/... ./internal/codecserver/... ./internal/httpapi/... ./internal/web/...
 
 tools/prose/prose.sh
