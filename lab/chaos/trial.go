@@ -398,28 +398,36 @@ func (c *trialTalk) finish(ctx context.Context) error {
 	return c.wrapUp(ctx)
 }
 
-// agree waits until the desk shows the conversation as it is: open or closed.
+// agree waits until the desk shows the conversation as it is, or as closed when it is not to be open: a terminated
+// workflow does not say that it is closed.
 func (c *trialTalk) agree(ctx context.Context, open bool) error {
+	if open {
+		return c.shownAsIs(ctx)
+	}
+	return c.until(ctx, func(shown routing.Shown) (bool, error) { return !shown.Open, nil })
+}
+
+// shownAsIs waits until the desk shows the conversation as its workflow has it.
+func (c *trialTalk) shownAsIs(ctx context.Context) error {
+	return c.until(ctx, func(shown routing.Shown) (bool, error) {
+		record, err := c.state(ctx, c.sid)
+		if err != nil || !reconcile.Agree(&record.State, shown) {
+			return false, err
+		}
+		lost, err := c.answersFromLost(ctx)
+		return !lost, err
+	})
+}
+
+// until waits until what the desk shows is right.
+func (c *trialTalk) until(ctx context.Context, right func(routing.Shown) (bool, error)) error {
 	for {
 		shown, err := c.shown(ctx)
 		if err != nil {
 			return err
 		}
-		switch {
-		case !open && !shown.Open:
-			return nil
-		case open && shown.Open:
-			record, err := c.state(ctx, c.sid)
-			if err != nil {
-				return err
-			}
-			lost, err := c.answersFromLost(ctx)
-			if err != nil {
-				return err
-			}
-			if !lost && reconcile.Agree(&record.State, shown) {
-				return nil
-			}
+		if done, err := right(shown); done || err != nil {
+			return err
 		}
 		if err := sleep.For(ctx, lookEvery); err != nil {
 			return fmt.Errorf("the desk does not show %s as it is (it shows revision %d, open: %t): %w", c.sid, shown.Revision, shown.Open, err)
