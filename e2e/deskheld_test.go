@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	_ "modernc.org/sqlite" // to lock the desk's file
 
@@ -63,12 +62,7 @@ func (c *environment) holdDeskForWriting(t *testing.T) (release func()) {
 // history returns the events of the conversation's current run.
 func (c *environment) history(t *testing.T, sid string) []*historypb.HistoryEvent {
 	t.Helper()
-	var events []*historypb.HistoryEvent
-	all := c.Temporal.GetWorkflowHistory(in(t, testenv.Patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for all.HasNext() {
-		event, err := all.Next()
-		require.NoError(t, err)
-		events = append(events, event)
-	}
-	return events
+	history, err := testenv.History(in(t, testenv.Patience), c.Temporal, workflows.ID(sid), "")
+	require.NoError(t, err)
+	return history.GetEvents()
 }

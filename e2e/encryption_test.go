@@ -277,10 +277,7 @@ func TestCiphertextIsOfNoUseInAnotherConversation(t *testing.T) {
 	c.offered(t, one, "bob")
 
 	var stolen *commonpb.Payloads
-	history := c.Temporal.GetWorkflowHistory(in(t, testenv.Patience), workflows.ID(one), "", false, 0)
-	for history.HasNext() {
-		event, err := history.Next()
-		require.NoError(t, err)
+	for _, event := range c.history(t, one) {
 		if signaled := event.GetWorkflowExecutionSignaledEventAttributes(); signaled.GetSignalName() == "transfer" {
 			stolen = signaled.GetInput()
 		}

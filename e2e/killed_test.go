@@ -254,7 +254,7 @@ func (c *environment) activityUnderWay(t *testing.T, sid string) bool {
 // atRest reports whether the conversation has neither a pending activity nor a pending workflow task.
 func (c *environment) atRest(t *testing.T, sid string) bool {
 	t.Helper()
-	described, err := c.Temporal.DescribeWorkflowExecution(in(t, testenv.Patience), workflows.ID(sid), "")
+	_, resting, err := testenv.AtRest(in(t, testenv.Patience), c.Temporal, workflows.ID(sid))
 	require.NoError(t, err)
-	return len(described.GetPendingActivities()) == 0 && described.GetPendingWorkflowTask() == nil
+	return resting
 }

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	enumspb "go.temporal.io/api/enums/v1"
-	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
@@ -19,7 +17,6 @@ import (
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/serve"
 	"github.com/baton-transfers/baton/internal/testenv"
-	"github.com/baton-transfers/baton/workflows"
 )
 
 // overtaker lets a conversation overtake a query: while the query is on its way to the worker, the conversation
@@ -93,7 +90,7 @@ func TestAQueryThatTheConversationOvertakesIsAnswered(t *testing.T) {
 	c.offered(t, sid, "alice")
 	overtaken := func(query string, by conversation.Command, ask func() error) {
 		t.Helper()
-		waitFor(t, testenv.Patience, "the conversation is at rest", func() bool { return atRest(t, c, sid) })
+		waitFor(t, testenv.Patience, "the conversation is at rest", func() bool { return c.atRest(t, sid) })
 		o.arm(func() { // not in the test's goroutine
 			if _, err := c.Baton.Send(in(t, testenv.Patience), sid, by); err != nil {
 				t.Errorf("send %s: %v", by.Name(), err)
@@ -117,25 +114,4 @@ func TestAQueryThatTheConversationOvertakesIsAnswered(t *testing.T) {
 		require.Positive(t, length)
 		return err
 	})
-}
-
-// atRest reports whether no workflow task and no activity of the conversation is open.
-func atRest(t *testing.T, c *environment, sid string) bool {
-	t.Helper()
-	scheduled, ended := 0, 0
-	var last *historypb.HistoryEvent
-	events := c.Temporal.GetWorkflowHistory(in(t, testenv.Patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for events.HasNext() {
-		event, err := events.Next()
-		require.NoError(t, err)
-		switch event.GetEventType() {
-		case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-			scheduled++
-		case enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-			ended++
-		default:
-		}
-		last = event
-	}
-	return scheduled == ended && last.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 }

@@ -2,17 +2,15 @@ package e2e
 
 import (
 	"context"
-	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
-	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/client"
+	historypb "go.temporal.io/api/history/v1"
 
 	"github.com/baton-transfers/baton/conversation"
 	"github.com/baton-transfers/baton/internal/desk"
@@ -44,35 +42,15 @@ func agreeSoon(t *testing.T, c *environment, sids ...string) {
 	requireLoadsCounted(t, c)
 }
 
-// resetTo resets the conversation's workflow to the first workflow task that ends after the event, like the Web
-// UI's button. Later signals and updates are not reapplied.
-func (c *environment) resetTo(t *testing.T, sid string, after func(events int) bool) {
+// resetTo resets the conversation's workflow to the first workflow task that is completed by the event or a later one.
+func (c *environment) resetTo(t *testing.T, sid string, event int64) {
 	t.Helper()
-	history := c.Temporal.GetWorkflowHistory(in(t, testenv.Patience), workflows.ID(sid), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	target := int64(0)
-	for events := 0; history.HasNext() && target == 0; {
-		event, err := history.Next()
-		require.NoError(t, err)
-		events++
-		if event.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED && after(events) {
-			target = event.GetEventId()
-		}
-	}
-	require.NotZero(t, target)
-	_, err := c.Temporal.ResetWorkflowExecution(in(t, testenv.Patience), &workflowservice.ResetWorkflowExecutionRequest{
-		Namespace: client.DefaultNamespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(sid)}, Reason: "test",
-		WorkflowTaskFinishEventId: target, RequestId: uuid.NewString(),
-		ResetReapplyExcludeTypes: []enumspb.ResetReapplyExcludeType{enumspb.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL, enumspb.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE},
+	history := c.history(t, sid)
+	at := slices.IndexFunc(history, func(e *historypb.HistoryEvent) bool {
+		return e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED && e.GetEventId() >= event
 	})
-	require.NoError(t, err)
-}
-
-// events returns the number of events in the history of the conversation's run.
-func (c *environment) events(t *testing.T, sid string) int {
-	t.Helper()
-	standing, err := c.Baton.Standing(in(t, testenv.Patience), sid)
-	require.NoError(t, err)
-	return int(standing.Events)
+	require.GreaterOrEqual(t, at, 0)
+	require.NoError(t, testenv.Reset(in(t, testenv.Patience), c.Temporal, workflows.ID(sid), history[at].GetEventId(), uuid.NewString()))
 }
 
 // After a workflow is reset, the desk shows the conversation in its new state, and the customer is offered to an
@@ -86,14 +64,15 @@ func TestAConversationThatIsReset(t *testing.T) {
 	// Reset to before a transfer that was accepted, without a later command.
 	quiet := c.beginWithAlice(t)
 	agreeSoon(t, c, quiet)
-	before := c.events(t, quiet)
+	before, err := c.Baton.Standing(ctx, quiet)
+	require.NoError(t, err)
 	c.do(t, quiet, conversation.TransferCommand{From: "alice", To: to("bob")})
 	c.do(t, quiet, conversation.AcceptCommand{Agent: "bob"})
 	agreeSoon(t, c, quiet)
 	lost, err := records.ListTasks(ctx, c.Desk, quiet)
 	require.NoError(t, err)
 	require.Len(t, lost, 2)
-	c.resetTo(t, quiet, func(events int) bool { return events >= before-1 })
+	c.resetTo(t, quiet, before.Events-1)
 	c.await(t, quiet, "the reset", func(r conversation.Record) bool { return len(r.Tasks) == 1 })
 	agreeSoon(t, c, quiet)
 	ghost, err := records.FindTask(ctx, c.Desk, lost[1].SID)
@@ -113,7 +92,7 @@ func TestAConversationThatIsReset(t *testing.T) {
 	over := c.beginWithAlice(t)
 	c.finish(t, over)
 	for _, sid := range []string{first, over} {
-		c.resetTo(t, sid, func(int) bool { return true })
+		c.resetTo(t, sid, 1)
 		c.offered(t, sid, "alice")
 		agreeSoon(t, c, sid)
 		c.do(t, sid, conversation.AcceptCommand{Agent: "alice"})
@@ -138,14 +117,6 @@ func TestAConversationThatIsReset(t *testing.T) {
 	require.Contains(t, metrics, `baton_conversations_repaired_total{outcome="released"} 1`+"\n")
 }
 
-// copyFile copies a file that no process writes.
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	content, err := os.ReadFile(from)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(to, content, 0o600))
-}
-
 // An older copy of Temporal's database is put in place while the workers keep running, and then one of the desk's.
 // Each time, every open conversation agrees with the desk within a minute.
 func TestOlderCopiesArePutBack(t *testing.T) {
@@ -162,8 +133,8 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	}
 	database, kept := c.ServerOptions.DatabaseFile, filepath.Join(c.Folder, "temporal.copy")
 	stopServer()
-	copyFile(t, database, kept)
-	copyFile(t, database+"-wal", kept+"-wal") // the server leaves data there
+	require.FileExists(t, database+"-wal", "the server leaves data there")
+	require.NoError(t, testenv.CopyDatabase(database, kept))
 	require.NoError(t, c.StartServer(t.Context()))
 	c.do(t, transferred, conversation.TransferCommand{From: "alice", To: to("bob")})
 	c.do(t, transferred, conversation.AcceptCommand{Agent: "bob"})
@@ -174,11 +145,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, lost, 2)
 	stopServer()
-	for _, more := range []string{"", "-wal", "-shm"} {
-		require.NoError(t, os.RemoveAll(database+more))
-	}
-	copyFile(t, kept, database)
-	copyFile(t, kept+"-wal", database+"-wal")
+	require.NoError(t, testenv.CopyDatabase(kept, database))
 	require.NoError(t, c.StartServer(t.Context()))
 	// The worker still has the lost state in memory, answers from it, and has nothing to do for the conversation.
 	began := time.Now()
@@ -206,7 +173,7 @@ func TestOlderCopiesArePutBack(t *testing.T) {
 		t.Helper()
 		require.Zero(t, w.interrupt(t))
 		require.NoError(t, c.Desk.Close())
-		copyFile(t, from, to)
+		require.NoError(t, testenv.CopyDatabase(from, to))
 		var err error
 		c.Desk, err = desk.Open(t.Context(), c.Database, desk.Options{})
 		require.NoError(t, err)

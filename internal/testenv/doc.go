@@ -5,6 +5,7 @@
 //   - [Build] builds programs, and [Start] runs one: a [Process], with its output and what it must not print.
 //   - [Call] sends a request to the HTTP API.
 //   - [Await] waits.
+//   - [History], [AtRest], [Reset] and [CopyDatabase] read and change a workflow or a database underneath Baton.
 //
 // Everything returns errors. The tests in e2e turn them into failures.
 //

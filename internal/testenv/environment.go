@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -159,12 +158,11 @@ func (e *Environment) FailedQuery(ctx context.Context, line string) (bool, error
 	if !isLog || !strings.Contains(logged.Error, NotDeterministic) {
 		return false, nil
 	}
-	events := e.Temporal.GetWorkflowHistory(ctx, logged.WorkflowID, logged.RunID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for events.HasNext() {
-		event, err := events.Next()
-		if err != nil {
-			return false, fmt.Errorf("read the history of %s: %w", logged.WorkflowID, err)
-		}
+	history, err := History(ctx, e.Temporal, logged.WorkflowID, logged.RunID)
+	if err != nil {
+		return false, err
+	}
+	for _, event := range history.GetEvents() {
 		if event.GetWorkflowTaskFailedEventAttributes().GetCause() == enumspb.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR {
 			return false, nil
 		}

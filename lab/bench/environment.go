@@ -111,12 +111,11 @@ const quietPoll = 5 * time.Millisecond
 // of its history.
 func (s *environment) quiet(ctx context.Context, workflowID string) (historySize, error) {
 	for {
-		described, err := s.Temporal.DescribeWorkflowExecution(ctx, workflowID, "")
+		info, resting, err := testenv.AtRest(ctx, s.Temporal, workflowID)
 		if err != nil {
-			return historySize{}, fmt.Errorf("look at workflow %s: %w", workflowID, err)
+			return historySize{}, err
 		}
-		if len(described.GetPendingActivities()) == 0 && described.GetPendingWorkflowTask() == nil {
-			info := described.GetWorkflowExecutionInfo()
+		if resting {
 			return historySize{events: info.GetHistoryLength(), bytes: info.GetHistorySizeBytes()}, nil
 		}
 		if err := sleep.For(ctx, quietPoll); err != nil {

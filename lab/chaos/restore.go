@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -102,35 +100,15 @@ func (o older) tryOut(ctx context.Context, s *environment, d *driver, open []str
 	return nil
 }
 
-// fileParts are the suffixes of a SQLite database's files. The last two files may be missing.
-var fileParts = []string{"", "-wal", "-shm"}
-
-// copyDatabase replaces a SQLite database with a copy of another. No process may have either open.
-func copyDatabase(from, to string) error {
-	for _, part := range fileParts {
-		content, err := os.ReadFile(from + part)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			err = os.RemoveAll(to + part)
-		case err == nil:
-			err = os.WriteFile(to+part, content, 0o600) //nolint:gosec // the run names its own files
-		}
-		if err != nil {
-			return fmt.Errorf("copy %s: %w", from+part, err)
-		}
-	}
-	return nil
-}
-
 // kept is the suffix of a database's copy.
 const kept = ".kept"
 
 func (s *environment) keepTemporal(ctx context.Context) error {
-	return s.withoutServer(ctx, func(file string) error { return copyDatabase(file, file+kept) })
+	return s.withoutServer(ctx, func(file string) error { return testenv.CopyDatabase(file, file+kept) })
 }
 
 func (s *environment) restoreTemporal(ctx context.Context) error {
-	return s.withoutServer(ctx, func(file string) error { return copyDatabase(file+kept, file) })
+	return s.withoutServer(ctx, func(file string) error { return testenv.CopyDatabase(file+kept, file) })
 }
 
 // withoutServer runs do on the Temporal server's database while the server is down, and then restarts the server.
@@ -146,7 +124,7 @@ const deskDatabase, keptDatabase = "baton", "baton_kept"
 
 func (s *environment) keepDesk(ctx context.Context) error {
 	if s.database.server == nil {
-		return s.withoutDesk(ctx, func(file string) error { return copyDatabase(file, file+kept) }, func() error { return nil })
+		return s.withoutDesk(ctx, func(file string) error { return testenv.CopyDatabase(file, file+kept) }, func() error { return nil })
 	}
 	return errors.Join(
 		s.database.atServer(ctx, "ALTER DATABASE "+deskDatabase+" ALLOW_CONNECTIONS false", endConnections,
@@ -158,7 +136,7 @@ func (s *environment) keepDesk(ctx context.Context) error {
 func (s *environment) restoreDesk(ctx context.Context) error {
 	announce := func() error { return desk.Restored(ctx, s.Desk) }
 	if s.database.server == nil {
-		return s.withoutDesk(ctx, func(file string) error { return copyDatabase(file+kept, file) }, announce)
+		return s.withoutDesk(ctx, func(file string) error { return testenv.CopyDatabase(file+kept, file) }, announce)
 	}
 	err := s.database.atServer(ctx, "DROP DATABASE "+deskDatabase+" WITH (FORCE)", "ALTER DATABASE "+keptDatabase+" RENAME TO "+deskDatabase)
 	if err != nil {

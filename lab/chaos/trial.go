@@ -22,7 +22,7 @@ import (
 	"github.com/baton-transfers/baton/internal/reconcile"
 	"github.com/baton-transfers/baton/internal/routing"
 	"github.com/baton-transfers/baton/internal/sleep"
-	"github.com/baton-transfers/baton/lab/chaos/check"
+	"github.com/baton-transfers/baton/internal/testenv"
 	"github.com/baton-transfers/baton/lab/chaos/journal"
 	"github.com/baton-transfers/baton/lab/chaos/plan"
 	"github.com/baton-transfers/baton/workflows"
@@ -135,7 +135,7 @@ func (c *trialTalk) reset(ctx context.Context, toFirst bool) error {
 	}
 	request := uuid.NewString()
 	return again(ctx, 0, func() error {
-		history, err := check.History(ctx, c.temporal, c.sid, "")
+		history, err := testenv.History(ctx, c.temporal, workflows.ID(c.sid), "")
 		if err != nil {
 			return err
 		}
@@ -148,14 +148,7 @@ func (c *trialTalk) reset(ctx context.Context, toFirst bool) error {
 				target = event.GetEventId()
 			}
 		}
-		_, err = c.temporal.ResetWorkflowExecution(ctx, &workflowservice.ResetWorkflowExecutionRequest{
-			Namespace: client.DefaultNamespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflows.ID(c.sid)},
-			Reason: "chaos", WorkflowTaskFinishEventId: target, RequestId: request,
-			ResetReapplyExcludeTypes: []enumspb.ResetReapplyExcludeType{
-				enumspb.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL, enumspb.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
-			},
-		})
-		return err //nolint:wrapcheck // run wraps it
+		return testenv.Reset(ctx, c.temporal, workflows.ID(c.sid), target, request)
 	})
 }
 

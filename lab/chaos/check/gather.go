@@ -201,7 +201,7 @@ func (v *Evidence) readHistories(ctx context.Context, s Sources) error {
 	return testenv.Each(v.sids(), readAtOnce, func(sid string) error {
 		counted := map[string]int{}
 		for run := ""; ; {
-			history, err := History(ctx, s.Temporal, sid, run)
+			history, err := testenv.History(ctx, s.Temporal, workflows.ID(sid), run)
 			if err != nil {
 				return err
 			}
@@ -234,20 +234,6 @@ func (v *Evidence) readHistories(ctx context.Context, s Sources) error {
 			}
 		}
 	})
-}
-
-// History reads the history of a run, or of the latest run if run is empty.
-func History(ctx context.Context, temporal client.Client, sid, run string) (*historypb.History, error) {
-	history := &historypb.History{}
-	events := temporal.GetWorkflowHistory(ctx, workflows.ID(sid), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for events.HasNext() {
-		event, err := events.Next()
-		if err != nil {
-			return nil, fmt.Errorf("read the history of %s: %w", sid, err)
-		}
-		history.Events = append(history.Events, event)
-	}
-	return history, nil
 }
 
 // notDeterministic returns an error if a workflow task failed because the worker decided otherwise than the history.
