@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -91,6 +92,16 @@ func (h *environment) pending() int {
 func eventually(t *testing.T, condition func() bool, what string) {
 	t.Helper()
 	require.Eventually(t, condition, 10*time.Second, 2*time.Millisecond, what)
+}
+
+// retryUntilLogged lets time pass, so that failed webhooks become due again, until the log has the text. A try that is
+// under way may fail at any moment: its webhook is due a while after that.
+func (h *environment) retryUntilLogged(text string) {
+	h.t.Helper()
+	eventually(h.t, func() bool {
+		h.advance(time.Second)
+		return strings.Contains(h.log.String(), text)
+	}, text+" is logged")
 }
 
 // journal stores the log. It is safe for concurrent use.
